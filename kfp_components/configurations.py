@@ -1,0 +1,91 @@
+"""The configuration of every component: Pydantic models passed as YAML files through the object store.
+
+A component gets two strings, the root of the store and the key of its configuration; everything else is here.
+"""
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from omics_datastore.ingest.configuration import DatasetConfig
+from omics_datastore.ingest.manifest import FileReport, SourceFile
+from omics_datastore.warehouse.parquet_layout import ParquetLayout
+
+
+class TaskConfig(BaseModel):
+    """What every task needs: where its result goes, how much memory and how many workers it may use."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    result_key: str = Field(description="Key of the digest-checked result document.")
+    progress_key: str | None = Field(None, description="Key of the progress document; colour only.")
+    memory_limit_bytes: int = Field(256 * 2**20, gt=0, description="Bytes of cell data a task may hold at once.")
+    workers: int = Field(1, gt=0, description="Threads a task may use.")
+
+
+class IngestTaskConfig(TaskConfig):
+    """Source files of one dataset that one task reads; used to make ingest files and to validate only."""
+
+    dataset: str
+    sources: list[SourceFile]
+    config: DatasetConfig
+    parquet: ParquetLayout = ParquetLayout()
+
+
+class IngestTaskResult(BaseModel):
+    """Reports of the files of a task. A refused file is a result, not a failure of the task."""
+
+    reports: list[FileReport]
+
+
+class LoadTaskConfig(TaskConfig):
+    """Ingests to load and commit."""
+
+    warehouse_uri: str
+    dataset: str
+    ingest_ids: list[str]
+
+
+class LoadTaskResult(BaseModel):
+    """What a load did (see ``LoadResult``)."""
+
+    committed: list[str]
+    unchanged: list[str]
+    rows: dict[str, int]
+
+
+class PrepareExtractTaskConfig(TaskConfig):
+    """A curriculum version to plan."""
+
+    warehouse_uri: str
+    name: str
+    version: int
+    bins_per_group: int = Field(gt=0)
+
+
+class ExtractTaskConfig(TaskConfig):
+    """Groups of bins of a planned curriculum that one task extracts."""
+
+    warehouse_uri: str
+    name: str
+    version: int
+    groups: list[int]
+
+
+class ExtractTaskResult(BaseModel):
+    """Bins whose shard was written now, and bins whose shard was there already."""
+
+    written: list[int]
+    kept: list[int]
+
+
+class FinishTaskConfig(TaskConfig):
+    """A curriculum version to release."""
+
+    name: str
+    version: int
+
+
+class FinishTaskResult(BaseModel):
+    """Key and digest of the release."""
+
+    release_key: str
+    digest: str

@@ -1,0 +1,1 @@
+"""From a specification to a release: plan, extract, write shards, verify, release."""

@@ -1,0 +1,87 @@
+"""The plan of one version of a curriculum as documents: what was pinned, which obs columns, which bins.
+
+A plan decides everything a shard's bytes depend on. ``plan.json`` is written after the files it names.
+"""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel
+
+
+class PinnedIngest(BaseModel):
+    """An ingest that a curriculum takes cells from."""
+
+    ingest_id: str
+    dataset: str
+    source_uri: str
+    source_sha256: str
+    cells: int
+    citation: str | None
+
+
+class ObsColumn(BaseModel):
+    """An obs column as every shard holds it.
+
+    ``category`` columns have one list of categories in all shards, nulls being code -1; ``string``
+    columns (over the category limit) hold ``""`` for null; ``float64`` is also used for integers where
+    any is null, ``boolean`` for booleans where any is null.
+    """
+
+    name: str
+    kind: Literal["category", "string", "int64", "float64", "bool", "boolean"]
+    categories: list[str] | None = None
+
+
+class PlannedBin(BaseModel):
+    """A bin: its number, its cells and the smallest and largest shuffle key among them."""
+
+    bin: int
+    cells: int
+    min_key: int
+    max_key: int
+
+
+class PlannedGroup(BaseModel):
+    """Neighbouring bins that one task extracts, and the file that lists their cells.
+
+    The file's columns: ``bin``, ``position`` (place in the curriculum, ascending), ``ingest_id``,
+    ``cell_index``, ``shuffle_key`` and the obs columns of the plan that come from the warehouse.
+    """
+
+    group: int
+    first_bin: int
+    last_bin: int
+    key: str
+    sha256: str
+
+
+class CurriculumPlan(BaseModel):
+    """Everything that was decided before extraction."""
+
+    name: str
+    version: int
+    specification: dict[str, Any]
+    specification_digest: str
+    ingests: list[PinnedIngest]
+    feature_schema: str
+    features_digest: str
+    feature_count: int
+    obs_columns: list[ObsColumn]
+    bin_size: int
+    total_cells: int
+    bins: list[PlannedBin]
+    groups: list[PlannedGroup]
+    nexus_version: str
+
+
+class ShardRecord(BaseModel):
+    """What a shard's writer says of it. ``planned_digest`` names the plan's share that decided the bytes."""
+
+    bin: int
+    planned_digest: str
+    cells: int
+    nnz: int
+    size: int
+    sha256: str
+    min_key: int
+    max_key: int

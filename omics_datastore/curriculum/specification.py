@@ -1,0 +1,87 @@
+"""The specification of a curriculum: the YAML that somebody writes, checked. Nothing is planned here."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from omics_datastore.keys import check_key
+from omics_datastore.query.filters import CellFilter
+from omics_datastore.storage.documents import content_digest
+
+DEFAULT_OBS_COLUMNS = (
+    "cell_type",
+    "cell_type_ontology_term_id",
+    "tissue",
+    "assay",
+    "disease",
+    "development_stage",
+    "sex",
+    "organism",
+    "donor_id",
+    "suspension_type",
+    "dataset",
+)
+"""The obs columns of a specification that names none."""
+
+NotYet = "is not available in this version of Nexus"
+
+
+class OutputConfig(BaseModel):
+    """How shards are written."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    format: Literal["h5ad"] = "h5ad"
+    compression: Literal["gzip", "none"] = "gzip"
+    dtype: Literal["float32"] = "float32"
+
+
+class CurriculumSpecification(BaseModel):
+    """What a curriculum is made of (DESIGN section 5). Unknown keys are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field(description="Curriculum key; versions are <name>.v1, <name>.v2, …")
+    filter: CellFilter = Field(CellFilter(), description="Conditions that all must hold.")
+    features: str = Field(
+        "union", description="A feature schema's name, or union or intersection of the selected ingests."
+    )
+    obs_columns: tuple[str, ...] = Field(DEFAULT_OBS_COLUMNS, description="Warehouse columns that become obs columns.")
+    metadata_extra_columns: tuple[str, ...] = Field((), description="Keys of metadata_extra that become obs columns.")
+    bin_size: Annotated[int, Field(ge=1, le=1_000_000)] = 10_000
+    order: Literal["store"] = Field("store", description="store: ranges of shuffle keys.")
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    output: OutputConfig = OutputConfig()
+    category_limit: Annotated[int, Field(ge=1)] = 2000
+    refresh: Literal["never", "weekly"] = Field(
+        "never", description="weekly: rebuilt by the schedule when data changed."
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse_what_is_not_built(cls, content: Any) -> Any:
+        if isinstance(content, dict):
+            content = dict(content)
+            for key in ("group_by", "split"):
+                if content.pop(key, None):
+                    raise ValueError(f"{key} {NotYet}; leave it out")
+            if content.get("order") == "exact":
+                raise ValueError(f"order: exact {NotYet}; use order: store")
+        return content
+
+    @field_validator("name")
+    @classmethod
+    def _check_name(cls, name: str) -> str:
+        return check_key("curriculum", name)
+
+    @field_validator("features")
+    @classmethod
+    def _check_features(cls, features: str) -> str:
+        return features if features in ("union", "intersection") else check_key("feature schema", features)
+
+    def digest(self) -> str:
+        """Return the digest of the specification; ``refresh`` decides when, not what.
+
+        :return: 64 hexadecimal digits.
+        """
+        return content_digest(self.model_copy(update={"refresh": "never"}))

@@ -1,0 +1,17 @@
+"""The errors Nexus raises on purpose.
+
+An :class:`InputError` is somebody's input and is shown as one sentence (exit code 2); a
+:class:`CorruptionError` is ours: stored bytes are not what was written. Everything else is a bug.
+"""
+
+
+class NexusError(Exception):
+    """Base of every error that Nexus raises on purpose."""
+
+
+class InputError(NexusError):
+    """Say in one sentence what is wrong with an input, where, and how to mend it."""
+
+
+class CorruptionError(NexusError):
+    """Say that stored bytes differ from what was written."""

@@ -1,0 +1,56 @@
+"""The configuration of a dataset: the sidecar ``<dataset>.yaml`` next to the drop."""
+
+import re
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from omics_datastore.keys import digest
+
+INGEST_FORMAT = 1
+"""Changes when the same source and configuration would give other ingest files."""
+
+DEFAULT_UNS_KEEP = ("citation", "schema_reference", "schema_version", "title", "batch_condition")
+_LAYER = re.compile(r"layers/[^/\0]+")
+
+
+class ValidationConfig(BaseModel):
+    """What a source file must fulfil beyond being readable counts."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    max_file_bytes: int | None = Field(None, gt=0, description="Refuse larger source files.")
+    required_obs: tuple[str, ...] = Field((), description="obs columns that must exist after mapping and hold no null.")
+
+
+class DatasetConfig(BaseModel):
+    """How the source files of a dataset are read. Unknown keys are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    tag: str | None = Field(None, description="Free text, kept with every cell.")
+    counts_from: str = Field(
+        "auto", description="auto (the first of raw.X, X that holds counts), X, raw.X or layers/<name>."
+    )
+    obs_mapping: dict[str, str] = Field({}, description="Source obs column (or index) to warehouse column.")
+    var_mapping: dict[str, str] = Field({}, description="Source var column (or index) to warehouse column.")
+    uns_keep: tuple[str, ...] = Field(DEFAULT_UNS_KEEP, description="Entries of uns that are kept.")
+    feature_ids: Literal["ensembl", "any"] = Field("ensembl", description="Whether feature ids must be Ensembl ids.")
+    duplicate_features: Literal["error", "sum"] = Field(
+        "error", description="Refuse two features with one id, or sum their counts."
+    )
+    validation: ValidationConfig = ValidationConfig()
+
+    @field_validator("counts_from")
+    @classmethod
+    def _check_counts_from(cls, value: str) -> str:
+        if value not in ("auto", "X", "raw.X") and not _LAYER.fullmatch(value):
+            raise ValueError(f"{value!r} is not one of auto, X, raw.X, layers/<name>")
+        return value
+
+    def data_digest(self) -> str:
+        """Return the digest of what decides the data; ``validation`` only decides whether it may enter.
+
+        :return: 64 hexadecimal digits.
+        """
+        return digest({"format": INGEST_FORMAT, **self.model_dump(mode="json", exclude={"validation"})})

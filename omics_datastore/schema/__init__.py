@@ -1,0 +1,1 @@
+"""The four tables: one definition (``tables``) and what is derived from it."""

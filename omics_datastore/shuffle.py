@@ -1,0 +1,67 @@
+"""Shuffling by hash: shuffle keys of cells, the rotation of a seed, small permutations.
+
+The one generator is SplitMix64 (Steele, Lea and Flood, "Fast splittable pseudorandom number
+generators", OOPSLA 2014), written out here so that the same input gives the same order under any
+version of any library.
+"""
+
+import hashlib
+
+import numpy as np
+from numpy.typing import NDArray
+
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+KEY_SPACE = 2**63
+"""Shuffle keys are integers from 0 up to, not including, this number."""
+
+
+def _mix(state: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    state = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    state = (state ^ (state >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return state ^ (state >> np.uint64(31))
+
+
+def _word(*parts: str | int) -> int:
+    text = "\0".join(str(part) for part in parts)
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little")
+
+
+def _stream(word: int, start: int, stop: int) -> NDArray[np.uint64]:
+    counter = np.arange(start + 1, stop + 1, dtype=np.uint64)
+    return _mix(np.uint64(word) + counter * _GOLDEN)
+
+
+def shuffle_keys(dataset: str, source_sha256: str, start: int, stop: int) -> NDArray[np.int64]:
+    """Return the shuffle keys of a range of cells of one source file.
+
+    A cell's position in its dataset is (source file, row); the file is named by its content, so that
+    the key survives renames, other files of the dataset coming and going, and changes of configuration.
+
+    :param dataset: Dataset key.
+    :param source_sha256: SHA-256 of the source file, 64 hexadecimal digits.
+    :param start: First row of the source file.
+    :param stop: Row after the last.
+    :return: int64 array of shape (stop - start,), values in [0, 2**63).
+    """
+    keys = _stream(_word("shuffle-key", dataset, source_sha256), start, stop) >> np.uint64(1)
+    return keys.astype(np.int64)
+
+
+def rotation(seed: int) -> int:
+    """Return where in the key space a curriculum with this seed begins.
+
+    :param seed: Seed of the specification.
+    :return: A shuffle key in [0, 2**63); 0 for seed 0, so that the default order is the stored order.
+    """
+    return 0 if seed == 0 else _word("rotation", seed) >> 1
+
+
+def permutation(length: int, *words: str | int) -> NDArray[np.int64]:
+    """Return a reproducible permutation.
+
+    :param length: Number of items.
+    :param words: What the permutation depends on, for example a seed and a bin.
+    :return: int64 array of shape (length,), a permutation of 0 … length - 1.
+    """
+    order = np.argsort(_stream(_word("permutation", *words), 0, length), kind="stable")
+    return order.astype(np.int64)

@@ -1,0 +1,126 @@
+"""Pydantic models as documents of a store: JSON with a digest for results, YAML for configurations.
+
+Results and manifests carry the digest of their payload and are checked when read; configurations are
+written by us and read by a pipeline task.
+"""
+
+import json
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from omics_datastore.errors import CorruptionError, InputError
+from omics_datastore.keys import canonical_json, digest
+from omics_datastore.storage.object_store import ObjectStore
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def write_document(store: ObjectStore, key: str, model: BaseModel, *, new: bool = False) -> str:
+    """Write a model with the digest of its content; the same model gives the same bytes.
+
+    :param store: Object store.
+    :param key: Key to write.
+    :param model: The model.
+    :param new: Write only when the key is free.
+    :return: The digest.
+    :raise AlreadyExistsError: When ``new`` and the key is taken.
+    """
+    payload = model.model_dump(mode="json")
+    mark = digest(payload)
+    text = json.dumps({"digest": mark, "payload": payload}, indent=1, ensure_ascii=False, allow_nan=False)
+    store.write(key, text.encode() + b"\n", new=new)
+    return mark
+
+
+def read_document(store: ObjectStore, key: str, kind: type[Model]) -> Model:
+    """Read a model that :func:`write_document` wrote.
+
+    :param store: Object store.
+    :param key: Key to read.
+    :param kind: The model's class.
+    :return: The model.
+    :raise FileNotFoundError: When there is no such object.
+    :raise CorruptionError: When the content does not match its digest or its class.
+    """
+    try:
+        content = json.loads(store.read(key))
+        payload = content["payload"]
+        intact = digest(payload) == content["digest"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise CorruptionError(
+            f"{store.uri(key)} is not a document of Nexus ({error}); delete it and run again."
+        ) from error
+    if not intact:
+        raise CorruptionError(f"{store.uri(key)} does not match its digest; delete it and run again.")
+    try:
+        return kind.model_validate(payload)
+    except ValidationError as error:
+        raise CorruptionError(
+            f"{store.uri(key)} was written by another version of Nexus ({describe(error)}); delete it and run again."
+        ) from error
+
+
+def write_configuration(store: ObjectStore, key: str, model: BaseModel) -> None:
+    """Write the configuration of a pipeline task as YAML.
+
+    :param store: Object store.
+    :param key: Key to write.
+    :param model: The configuration.
+    """
+    store.write(key, yaml.safe_dump(model.model_dump(mode="json"), sort_keys=True, allow_unicode=True).encode())
+
+
+def parse_yaml(kind: type[Model], text: str | bytes, where: str) -> Model:
+    """Read a model from YAML that a person or a task configuration wrote.
+
+    :param kind: The model's class.
+    :param text: The YAML.
+    :param where: The file, for messages.
+    :return: The model.
+    :raise InputError: When the YAML cannot be read or does not fit; the message names each field.
+    """
+    try:
+        content: Any = yaml.safe_load(text)
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{where} is not YAML: {' '.join(str(error).split())}.") from error
+    if content is None:
+        content = {}
+    if not isinstance(content, dict):
+        raise InputError(f"{where} must hold 'name: value' lines, not {type(content).__name__}.")
+    try:
+        return kind.model_validate(content)
+    except ValidationError as error:
+        raise InputError(f"{where}: {describe(error)}.") from error
+
+
+def describe(error: ValidationError) -> str:
+    """Put a Pydantic error into words of one sentence.
+
+    :param error: The error.
+    :return: Each wrong field with what is wrong, separated by semicolons.
+    """
+    parts: list[str] = []
+    for item in error.errors(include_url=False):
+        place = ".".join(str(part) for part in item["loc"])
+        message = str(item["msg"]).removeprefix("Value error, ").rstrip(".")
+        if item["type"] == "extra_forbidden":
+            message = "is not a known key"
+        parts.append(
+            f"{place} {message}"
+            if place and item["type"] == "extra_forbidden"
+            else f"{place}: {message}"
+            if place
+            else message
+        )
+    return "; ".join(parts)
+
+
+def content_digest(model: BaseModel) -> str:
+    """Return the digest of a model's JSON.
+
+    :param model: The model.
+    :return: 64 hexadecimal digits.
+    """
+    return digest(json.loads(canonical_json(model.model_dump(mode="json"))))

@@ -1,0 +1,141 @@
+"""The object store of a laptop: a folder, with writes that appear whole by renaming."""
+
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from omics_datastore.storage.object_store import AlreadyExistsError, ObjectStore, StoredObject, check_object_key
+
+_PARTIAL = ".partial-"
+"""Prefix of the names of files that are still being written; listings pass over them."""
+
+
+class FolderStore(ObjectStore):
+    """Keep objects as files below a folder.
+
+    :param root: The folder; made when it is first written to.
+    """
+
+    def __init__(self, root: str | Path) -> None:
+        self._root = Path(root).expanduser().resolve()
+
+    @property
+    def root(self) -> str:
+        return str(self._root)
+
+    def path(self, key: str) -> Path:
+        """Return the file of an object.
+
+        :param key: Key of the object.
+        :return: Its path; it need not exist.
+        :raise InputError: When the key leaves the folder.
+        """
+        return self._root / check_object_key(key)
+
+    def uri(self, key: str) -> str:
+        return str(self.path(key))
+
+    def read(self, key: str) -> bytes:
+        return self.path(key).read_bytes()
+
+    def write(self, key: str, content: bytes, *, new: bool = False) -> None:
+        target = self.path(key)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        partial = _partial_name(target)
+        try:
+            with partial.open("wb") as file:
+                file.write(content)
+                _flush(file.fileno())
+            if not new:
+                partial.replace(target)
+            else:
+                try:
+                    os.link(partial, target)
+                except FileExistsError:
+                    raise AlreadyExistsError(key) from None
+        finally:
+            partial.unlink(missing_ok=True)
+        _flush_folder(target.parent)
+
+    def put(self, local: Path, key: str) -> None:
+        target = self.path(key)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        partial = _partial_name(target)
+        try:
+            try:
+                local.rename(partial)
+            except OSError:  # another file system
+                shutil.copyfile(local, partial)
+                local.unlink()
+            descriptor = os.open(partial, os.O_RDONLY)
+            try:
+                _flush(descriptor)
+            finally:
+                os.close(descriptor)
+            partial.replace(target)
+        finally:
+            partial.unlink(missing_ok=True)
+        _flush_folder(target.parent)
+
+    @contextmanager
+    def local_copy(self, key: str) -> Iterator[Path]:
+        path = self.path(key)
+        if not path.is_file():
+            raise FileNotFoundError(f"there is no {path}")
+        yield path
+
+    def stat(self, key: str) -> StoredObject | None:
+        try:
+            return _entry(key, self.path(key).stat())
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+
+    def entries(self, prefix: str) -> Iterator[StoredObject]:
+        folder = self._folder(prefix)
+        found: list[StoredObject] = []
+        for parent, _, names in os.walk(folder):
+            for name in names:
+                if name.startswith(_PARTIAL):
+                    continue
+                path = Path(parent) / name
+                try:
+                    status = path.stat()
+                except FileNotFoundError:  # deleted since it was listed
+                    continue
+                found.append(_entry(path.relative_to(self._root).as_posix(), status))
+        return iter(sorted(found, key=lambda entry: entry.key))
+
+    def folders(self, prefix: str) -> list[str]:
+        folder = self._folder(prefix)
+        if not folder.is_dir():
+            return []
+        return sorted(entry.name for entry in os.scandir(folder) if entry.is_dir())
+
+    def delete(self, key: str) -> None:
+        self.path(key).unlink(missing_ok=True)
+
+    def _folder(self, prefix: str) -> Path:
+        return self.path(prefix.rstrip("/")) if prefix.strip("/") else self._root
+
+
+def _partial_name(target: Path) -> Path:
+    return target.with_name(f"{_PARTIAL}{uuid.uuid4().hex}")
+
+
+def _entry(key: str, status: os.stat_result) -> StoredObject:
+    return StoredObject(key, status.st_size, f"{status.st_mtime_ns}", status.st_mtime)
+
+
+def _flush(descriptor: int) -> None:
+    os.fsync(descriptor)
+
+
+def _flush_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,90 @@
+"""Where each thing lies below the root of a store (DESIGN section 8). The only place that spells these paths."""
+
+INBOX = "inbox/"
+FEATURE_SCHEMAS = "feature_schemas/"
+SPECIFICATIONS = "curricula/"
+INGEST = "ingest/"
+WAREHOUSE = "warehouse/"
+EXTRACTS = "extracts/"
+REPORTS = "reports/"
+PIPELINES = "pipelines/"
+
+
+def feature_schema_key(name: str) -> str:
+    """Return the key of a feature schema's CSV file."""
+    return f"{FEATURE_SCHEMAS}{name}.csv"
+
+
+def specification_key(name: str) -> str:
+    """Return the key of a curriculum's specification as somebody dropped it."""
+    return f"{SPECIFICATIONS}{name}.yaml"
+
+
+def ingest_folder(dataset: str, ingest_id: str) -> str:
+    """Return the folder of an ingest's files, with a slash at its end."""
+    return f"{INGEST}{dataset}/{ingest_id}/"
+
+
+def ingest_manifest_key(dataset: str, ingest_id: str) -> str:
+    """Return the key of an ingest's manifest, which is written last."""
+    return f"{ingest_folder(dataset, ingest_id)}manifest.json"
+
+
+def report_key(dataset: str) -> str:
+    """Return the key of the latest validation report of a dataset."""
+    return f"{REPORTS}{dataset}/validation_report.json"
+
+
+def curriculum_folder(name: str, version: int) -> str:
+    """Return the folder of one version of a curriculum, with a slash at its end."""
+    return f"{EXTRACTS}{name}/v{version}/"
+
+
+def pinned_specification_key(name: str, version: int) -> str:
+    """Return the key of the specification that a version was made from; writing it claims the version."""
+    return f"{curriculum_folder(name, version)}specification.json"
+
+
+def plan_key(name: str, version: int) -> str:
+    """Return the key of a version's plan, which is written after the files it names."""
+    return f"{curriculum_folder(name, version)}plan/plan.json"
+
+
+def plan_features_key(name: str, version: int) -> str:
+    """Return the key of the features of a version, in order."""
+    return f"{curriculum_folder(name, version)}plan/features.parquet"
+
+
+def plan_cells_key(name: str, version: int, group: int) -> str:
+    """Return the key of the cells of one group of bins, in the order the shards hold them."""
+    return f"{curriculum_folder(name, version)}plan/cells_{group:06d}.parquet"
+
+
+def shard_name(bin_number: int) -> str:
+    """Return the file name of a shard; readers sort these names."""
+    return f"extract_{bin_number:06d}.h5ad"
+
+
+def shard_key(name: str, version: int, bin_number: int) -> str:
+    """Return the key of a shard."""
+    return f"{curriculum_folder(name, version)}extract_files/{shard_name(bin_number)}"
+
+
+def shard_record_key(name: str, version: int, bin_number: int) -> str:
+    """Return the key of the record that a shard's writer leaves after the shard."""
+    return f"{curriculum_folder(name, version)}plan/shards/extract_{bin_number:06d}.json"
+
+
+def extract_metadata_key(name: str, version: int) -> str:
+    """Return the key of the metadata file that training clients read."""
+    return f"{curriculum_folder(name, version)}extract_metadata.json"
+
+
+def genes_key(name: str, version: int) -> str:
+    """Return the key of the table of genes: how many sources and cells measured each."""
+    return f"{curriculum_folder(name, version)}genes.csv"
+
+
+def release_key(name: str, version: int) -> str:
+    """Return the key of the release, which is written last and makes the folder a curriculum."""
+    return f"{curriculum_folder(name, version)}release.json"

@@ -1,0 +1,124 @@
+"""The object store seam: what Nexus asks of a bucket or a folder, and nothing about either.
+
+Keys are relative POSIX paths below the store's root (``inbox/lung.h5ad``). An object appears whole or
+not at all, and an object that was written is never changed in place.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from omics_datastore.errors import InputError
+
+
+class AlreadyExistsError(Exception):
+    """Say that an object that was to be new is there already."""
+
+
+@dataclass(frozen=True)
+class StoredObject:
+    """An object as a listing shows it: key, size in bytes, generation, time of change (s since 1970)."""
+
+    key: str
+    size: int
+    generation: str
+    modified: float
+
+
+def check_object_key(key: str) -> str:
+    """Return a key unchanged when it stays below the root of a store.
+
+    :param key: Relative POSIX path.
+    :return: The key.
+    :raise InputError: When the key is absolute, empty, or has ``.``, ``..``, empty or control-character parts.
+    """
+    parts = key.split("/")
+    if any(part in ("", ".", "..") for part in parts) or any(ord(char) < 32 or char == "\\" for char in key):
+        raise InputError(f"{key!r} is not an object key: use a relative path without '.', '..' or empty parts.")
+    return str(PurePosixPath(key))
+
+
+class ObjectStore(ABC):
+    """Read and write whole objects below one root."""
+
+    @property
+    @abstractmethod
+    def root(self) -> str:
+        """Return what :func:`omics_datastore.storage.open.open_store` opens this store again from."""
+
+    @abstractmethod
+    def uri(self, key: str) -> str:
+        """Return the address of an object for people (a path, or ``gs://…``).
+
+        :param key: Key of the object; it need not exist.
+        :return: The address.
+        """
+
+    @abstractmethod
+    def read(self, key: str) -> bytes:
+        """Return the content of an object.
+
+        :param key: Key of the object.
+        :return: Its bytes.
+        :raise FileNotFoundError: When there is no such object.
+        """
+
+    @abstractmethod
+    def write(self, key: str, content: bytes, *, new: bool = False) -> None:
+        """Write an object whole.
+
+        :param key: Key of the object.
+        :param content: Its bytes.
+        :param new: Write only when the key is free.
+        :raise AlreadyExistsError: When ``new`` and the key is taken.
+        """
+
+    @abstractmethod
+    def put(self, local: Path, key: str) -> None:
+        """Move a local file into the store; the local file is gone afterwards.
+
+        :param local: File to move.
+        :param key: Key of the object.
+        """
+
+    @abstractmethod
+    def local_copy(self, key: str) -> AbstractContextManager[Path]:
+        """Give a local file with an object's content while a ``with`` block runs; never write to it.
+
+        :param key: Key of the object.
+        :return: A context manager that yields the path.
+        :raise FileNotFoundError: When there is no such object.
+        """
+
+    @abstractmethod
+    def stat(self, key: str) -> StoredObject | None:
+        """Return an object's listing entry.
+
+        :param key: Key of the object.
+        :return: The entry, or ``None`` when there is no such object.
+        """
+
+    @abstractmethod
+    def entries(self, prefix: str) -> Iterator[StoredObject]:
+        """List the objects whose key begins with a folder prefix, in the order of their keys.
+
+        :param prefix: ``""`` or a prefix that ends in ``/``.
+        :return: Entries of the folder and everything below it.
+        """
+
+    @abstractmethod
+    def folders(self, prefix: str) -> list[str]:
+        """List the names of the folders directly below a prefix, sorted.
+
+        :param prefix: ``""`` or a prefix that ends in ``/``.
+        :return: Names without slashes.
+        """
+
+    @abstractmethod
+    def delete(self, key: str) -> None:
+        """Delete an object; a missing one is no error.
+
+        :param key: Key of the object.
+        """

@@ -1,0 +1,17 @@
+"""Open an object store from its root, in any process. The one place that knows the kinds of store."""
+
+from omics_datastore.errors import InputError
+from omics_datastore.storage.folder import FolderStore
+from omics_datastore.storage.object_store import ObjectStore
+
+
+def open_store(root: str) -> ObjectStore:
+    """Open the object store with this root.
+
+    :param root: A folder.
+    :return: The store.
+    :raise InputError: When the root is of a kind that is not known.
+    """
+    if "://" in root:
+        raise InputError(f"{root!r} is not a root that Nexus can open: give a folder.")
+    return FolderStore(root)

@@ -1,0 +1,108 @@
+"""The warehouse seam: load with commit, query by Ibis expression, read counts of chosen cells."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import ibis.expr.types as ir
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from omics_datastore.ingest.manifest import IngestManifest
+
+
+@dataclass(frozen=True)
+class LoadResult:
+    """What a load did: ids that became visible, ids that were visible already, and details for people."""
+
+    committed: tuple[str, ...]
+    unchanged: tuple[str, ...]
+    rows: dict[str, int]
+    metadata: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class CountsBatch:
+    """Counts of some of the cells that were asked for, all of one ingest, as CSR.
+
+    ``rows`` (n,) are row numbers of the frame that was asked with; ``indptr`` (n + 1,) int64,
+    ``feature_index`` and ``raw_count`` int32.
+    """
+
+    ingest_id: str
+    rows: NDArray[np.int64]
+    indptr: NDArray[np.int64]
+    feature_index: NDArray[np.int32]
+    raw_count: NDArray[np.int32]
+
+
+class Warehouse(ABC):
+    """Hold the four tables of :mod:`omics_datastore.schema.tables`."""
+
+    @property
+    @abstractmethod
+    def uri(self) -> str:
+        """Return the address of the warehouse for people."""
+
+    @abstractmethod
+    def load(self, manifests: Sequence[IngestManifest], committed_at: datetime) -> LoadResult:
+        """Load ingest files and make all of them visible at once.
+
+        An ingest that is visible and current is left alone; one that was superseded becomes current
+        again. Whatever an interrupted load of the same ids left behind is replaced.
+
+        :param manifests: Manifests of the ingests.
+        :param committed_at: Time of the commit, with a time zone.
+        :return: What was done.
+        :raise CorruptionError: When an ingest file is not what its manifest says.
+        """
+
+    @abstractmethod
+    def ingests(self) -> pl.DataFrame:
+        """Return the committed ingests, with ``ingest_info``'s columns and ``is_current``.
+
+        Of the ingests of one source file, that is of one (dataset, source_uri), the one committed last
+        is current.
+
+        :return: One row an ingest id, ordered by dataset, source_uri and committed_at.
+        """
+
+    @abstractmethod
+    def query(self, expression: ir.Table) -> pl.DataFrame:
+        """Run an expression over the relations of the four tables.
+
+        Only rows of committed ingests are visible in any table.
+
+        :param expression: Built with :mod:`omics_datastore.query`.
+        :return: The result.
+        """
+
+    @abstractmethod
+    def stream(self, expression: ir.Table, batch_rows: int) -> Iterator[pl.DataFrame]:
+        """Run an expression and give its result in batches, in order, without holding all of it.
+
+        :param expression: Built with :mod:`omics_datastore.query`.
+        :param batch_rows: Rows a batch, about.
+        :return: The batches.
+        """
+
+    @abstractmethod
+    def count_totals(self, ingest_ids: Sequence[str]) -> pl.DataFrame:
+        """Count what the tables really hold of some ingests, committed or not.
+
+        :param ingest_ids: Ingest ids.
+        :return: One row an id with int64 columns ``raw_counts_rows``, ``nnz``, ``cell_info_rows``,
+            ``distinct_cells``, ``orphan_cells`` (cells in only one of the two tables) and ``feature_info_rows``.
+        """
+
+    @abstractmethod
+    def read_counts(self, cells: pl.DataFrame) -> Iterator[CountsBatch]:
+        """Read the counts of chosen cells.
+
+        :param cells: Columns ``ingest_id``, ``cell_index``, ``shuffle_key``; no cell twice.
+        :return: Batches that together hold every cell once, in any order.
+        :raise CorruptionError: When a cell is not in ``raw_counts``.
+        """
