@@ -2,15 +2,13 @@
 
 import os
 import shutil
-import uuid
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from omics_datastore.storage.object_store import AlreadyExistsError, ObjectStore, StoredObject, check_object_key
-
-_PARTIAL = ".partial-"
-"""Prefix of the names of files that are still being written; listings pass over them."""
+from omics_datastore.storage.scratch import ScratchFolder
 
 
 class FolderStore(ObjectStore):
@@ -21,6 +19,8 @@ class FolderStore(ObjectStore):
 
     def __init__(self, root: str | Path) -> None:
         self._root = Path(root).expanduser().resolve()
+        self._scratch: ScratchFolder | None = None
+        self._scratch_lock = threading.Lock()
 
     @property
     def root(self) -> str:
@@ -44,7 +44,7 @@ class FolderStore(ObjectStore):
     def write(self, key: str, content: bytes, *, new: bool = False) -> None:
         target = self.path(key)
         target.parent.mkdir(parents=True, exist_ok=True)
-        partial = _partial_name(target)
+        partial = self.scratch_path("partial")
         try:
             with partial.open("wb") as file:
                 file.write(content)
@@ -63,7 +63,7 @@ class FolderStore(ObjectStore):
     def put(self, local: Path, key: str) -> None:
         target = self.path(key)
         target.parent.mkdir(parents=True, exist_ok=True)
-        partial = _partial_name(target)
+        partial = self.scratch_path("partial")
         try:
             try:
                 local.rename(partial)
@@ -79,6 +79,12 @@ class FolderStore(ObjectStore):
         finally:
             partial.unlink(missing_ok=True)
         _flush_folder(target.parent)
+
+    def scratch_path(self, name: str) -> Path:
+        with self._scratch_lock:
+            if self._scratch is None:
+                self._scratch = ScratchFolder(self._root)
+            return self._scratch.new_path(name)
 
     @contextmanager
     def local_copy(self, key: str) -> Iterator[Path]:
@@ -96,10 +102,9 @@ class FolderStore(ObjectStore):
     def entries(self, prefix: str) -> Iterator[StoredObject]:
         folder = self._folder(prefix)
         found: list[StoredObject] = []
-        for parent, _, names in os.walk(folder):
+        for parent, folders, names in os.walk(folder):
+            folders[:] = [name for name in folders if not name.startswith(".")]
             for name in names:
-                if name.startswith(_PARTIAL):
-                    continue
                 path = Path(parent) / name
                 try:
                     status = path.stat()
@@ -112,17 +117,13 @@ class FolderStore(ObjectStore):
         folder = self._folder(prefix)
         if not folder.is_dir():
             return []
-        return sorted(entry.name for entry in os.scandir(folder) if entry.is_dir())
+        return sorted(entry.name for entry in os.scandir(folder) if entry.is_dir() and not entry.name.startswith("."))
 
     def delete(self, key: str) -> None:
         self.path(key).unlink(missing_ok=True)
 
     def _folder(self, prefix: str) -> Path:
         return self.path(prefix.rstrip("/")) if prefix.strip("/") else self._root
-
-
-def _partial_name(target: Path) -> Path:
-    return target.with_name(f"{_PARTIAL}{uuid.uuid4().hex}")
 
 
 def _entry(key: str, status: os.stat_result) -> StoredObject:

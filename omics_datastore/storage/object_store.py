@@ -84,6 +84,16 @@ class ObjectStore(ABC):
         """
 
     @abstractmethod
+    def scratch_path(self, name: str) -> Path:
+        """Return a free local path for a file or folder that is being made, best to :meth:`put` from.
+
+        What is left there is removed when the process ends, or by the next one when it was killed.
+
+        :param name: What the path is for; becomes part of its name.
+        :return: The path; nothing is made there.
+        """
+
+    @abstractmethod
     def local_copy(self, key: str) -> AbstractContextManager[Path]:
         """Give a local file with an object's content while a ``with`` block runs; never write to it.
 

@@ -1,0 +1,75 @@
+"""Which source column becomes which warehouse column: the configured mapping, the CELLxGENE names, the rest.
+
+The rest goes to ``metadata_extra``. Unknown source columns, unknown targets and collisions are errors that name
+the columns.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+from omics_datastore.ingest.refusal import RefusedSourceError
+
+INDEX = "index"
+_OLD_SPELLINGS = {"ensemble_id": "ensembl_id"}
+
+
+@dataclass(frozen=True)
+class ColumnMapping:
+    """``sources`` maps warehouse columns to source columns (or ``index``); ``extra`` are the columns left over."""
+
+    sources: dict[str, str]
+    extra: tuple[str, ...]
+
+
+def map_columns(
+    frame: str,
+    columns: list[str],
+    configured: Mapping[str, str],
+    targets: Iterable[str],
+    aliases: Mapping[str, str],
+) -> ColumnMapping:
+    """Decide which source column becomes which warehouse column.
+
+    :param frame: ``obs`` or ``var``, for messages.
+    :param columns: Source columns, without the index.
+    :param configured: Source column (or ``index``) to warehouse column.
+    :param targets: Warehouse columns that may be filled.
+    :param aliases: Source names that stand for a warehouse column when nothing else is said.
+    :return: The mapping.
+    :raise RefusedSourceError: For unknown source columns, unknown targets and collisions.
+    """
+    allowed = list(targets)
+    sources: dict[str, str] = {}
+    for source, spelled in configured.items():
+        target = _OLD_SPELLINGS.get(spelled, spelled)
+        if target not in allowed:
+            raise RefusedSourceError(
+                "column_mapping",
+                f"{frame}_mapping sends {source!r} to {spelled!r}, which is not one of {', '.join(allowed)}.",
+            )
+        if source != INDEX and source not in columns:
+            near = get_close_matches(source, columns, 3) or columns[:10]
+            raise RefusedSourceError(
+                "column_mapping",
+                f"{frame}_mapping names the column {source!r}, which the file does not have; it has "
+                f"{', '.join(near) or 'no columns but the index'}.",
+            )
+        if target in sources:
+            raise RefusedSourceError(
+                "column_mapping", f"{frame}_mapping sends both {sources[target]!r} and {source!r} to {target!r}."
+            )
+        if target in columns and source != target and target not in configured:
+            raise RefusedSourceError(
+                "column_mapping",
+                f"{frame}_mapping sends {source!r} to {target!r}, but the file has a column {target!r} of its own; "
+                f"map that one elsewhere or take the line out.",
+            )
+        sources[target] = source
+    mapped = set(sources.values())
+    for column in columns:
+        target = column if column in allowed else aliases.get(column, "")
+        if target and target not in sources and column not in mapped:
+            sources[target] = column
+            mapped.add(column)
+    return ColumnMapping(sources, tuple(column for column in columns if column not in mapped))

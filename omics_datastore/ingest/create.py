@@ -1,0 +1,203 @@
+"""Make the ingest files of one source file, or check it only: the pass that everything in this package serves."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from omics_datastore.ingest.configuration import DatasetConfig
+from omics_datastore.ingest.conversion import Conversion, convert
+from omics_datastore.ingest.ingest_files import IngestFileWriter
+from omics_datastore.ingest.manifest import FileReport, IngestManifest, SourceFile
+from omics_datastore.ingest.refusal import RefusedSourceError, sort_findings
+from omics_datastore.keys import make_ingest_id
+from omics_datastore.storage.documents import read_document, write_document
+from omics_datastore.storage.file_digest import file_sha256
+from omics_datastore.storage.layout import ingest_manifest_key
+from omics_datastore.storage.object_store import ObjectStore
+from omics_datastore.version import NEXUS_VERSION
+from omics_datastore.warehouse.parquet_layout import ParquetLayout
+
+Progress = Callable[[int, int], None]
+"""Called with the cells done and the cells in all."""
+
+DEFAULT_MEMORY_LIMIT = 256 * 2**20
+
+
+def create_ingest_files(
+    source: SourceFile,
+    dataset: str,
+    config: DatasetConfig,
+    store: ObjectStore,
+    *,
+    layout: ParquetLayout | None = None,
+    memory_limit_bytes: int = DEFAULT_MEMORY_LIMIT,
+    on_progress: Progress | None = None,
+) -> FileReport:
+    """Check a source file and write its ingest files, the manifest last.
+
+    The same content and configuration give the same ingest id and the same bytes; an ingest whose files are
+    there already is not made again.
+
+    :param source: The source file, as observed in the store.
+    :param dataset: Dataset key.
+    :param config: Configuration of the dataset.
+    :param store: Object store of the source and of the ingest files.
+    :param layout: Row groups and encodings; by default those for range reads.
+    :param memory_limit_bytes: Bytes of cell data to hold at once.
+    :param on_progress: Called now and then.
+    :return: The report; a refused file is a report with errors and leaves nothing behind.
+    :raise FileNotFoundError: When the source is gone.
+    """
+    return _examine(source, dataset, config, store, layout or ParquetLayout(), memory_limit_bytes, on_progress)
+
+
+def validate_source(
+    source: SourceFile,
+    dataset: str,
+    config: DatasetConfig,
+    store: ObjectStore,
+    *,
+    memory_limit_bytes: int = DEFAULT_MEMORY_LIMIT,
+    on_progress: Progress | None = None,
+) -> FileReport:
+    """Check a source file as :func:`create_ingest_files` does, and write nothing.
+
+    :param source: The source file, as observed in the store.
+    :param dataset: Dataset key.
+    :param config: Configuration of the dataset.
+    :param store: Object store of the source.
+    :param memory_limit_bytes: Bytes of cell data to hold at once.
+    :param on_progress: Called now and then.
+    :return: The report.
+    :raise FileNotFoundError: When the source is gone.
+    """
+    return _examine(source, dataset, config, store, None, memory_limit_bytes, on_progress)
+
+
+def read_manifest(store: ObjectStore, dataset: str, ingest_id: str) -> IngestManifest:
+    """Read the manifest of an ingest.
+
+    :param store: Object store.
+    :param dataset: Dataset key.
+    :param ingest_id: The ingest.
+    :return: The manifest.
+    :raise FileNotFoundError: When its ingest files were never finished.
+    :raise CorruptionError: When it does not match its digest.
+    """
+    return read_document(store, ingest_manifest_key(dataset, ingest_id), IngestManifest)
+
+
+def _examine(
+    source: SourceFile,
+    dataset: str,
+    config: DatasetConfig,
+    store: ObjectStore,
+    layout: ParquetLayout | None,
+    memory_limit_bytes: int,
+    on_progress: Progress | None,
+) -> FileReport:
+    ingest_id: str | None = None
+    scratch = store.scratch_path("ingest")
+    try:
+        with store.local_copy(source.key) as path:
+            before = _check_size(path, config)
+            sha256 = file_sha256(path)
+            ingest_id = make_ingest_id(dataset, sha256, config.data_digest())
+            known = _known_manifest(store, dataset, ingest_id)
+            if known is not None:
+                return _report(source, known)
+            scratch.mkdir(parents=True)
+            writer = IngestFileWriter(ingest_id, layout, scratch) if layout else None
+            conversion = convert(
+                path, dataset, sha256, config, writer, memory_limit_bytes, scratch / "order", on_progress
+            )
+            if _state(path) != before:
+                raise RefusedSourceError(
+                    "readable", "the file changed while it was read; run again when it is complete."
+                )
+            manifest = _manifest(source, sha256, dataset, ingest_id, config, conversion)
+            if writer is not None:
+                manifest.files = writer.finish(store, dataset)
+                write_document(store, ingest_manifest_key(dataset, ingest_id), manifest)
+            return _report(source, manifest)
+    except RefusedSourceError as refusal:
+        return FileReport(
+            source=source,
+            ingest_id=ingest_id,
+            cell_count=0,
+            feature_count=0,
+            nnz=0,
+            counts_from=None,
+            findings=sort_findings(refusal.findings()),
+        )
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _check_size(path: Path, config: DatasetConfig) -> tuple[int, int]:
+    state = _state(path)
+    limit = config.validation.max_file_bytes
+    if limit is not None and state[0] > limit:
+        raise RefusedSourceError(
+            "size_limit",
+            f"the file has {state[0]} bytes, more than the {limit} of validation.max_file_bytes; split it.",
+        )
+    return state
+
+
+def _state(path: Path) -> tuple[int, int]:
+    status = path.stat()
+    return status.st_size, status.st_mtime_ns
+
+
+def _known_manifest(store: ObjectStore, dataset: str, ingest_id: str) -> IngestManifest | None:
+    try:
+        manifest = read_manifest(store, dataset, ingest_id)
+    except FileNotFoundError:
+        return None
+    for file in manifest.files:
+        stored = store.stat(file.key)
+        if stored is None or stored.size != file.size:
+            return None
+    return manifest
+
+
+def _manifest(
+    source: SourceFile, sha256: str, dataset: str, ingest_id: str, config: DatasetConfig, conversion: Conversion
+) -> IngestManifest:
+    return IngestManifest(
+        ingest_id=ingest_id,
+        dataset=dataset,
+        source_uri=source.uri,
+        source_key=source.key,
+        source_generation=source.generation,
+        source_sha256=sha256,
+        source_size=source.size,
+        config_digest=config.data_digest(),
+        config=config.model_dump(mode="json"),
+        counts_from=conversion.counts_from,
+        cell_count=conversion.cell_count,
+        feature_count=conversion.feature_count,
+        nnz=conversion.nnz,
+        total_mrna_umis=conversion.total_mrna_umis,
+        empty_cells=conversion.empty_cells,
+        organism=conversion.organism,
+        schema_version=conversion.schema_version,
+        tag=config.tag,
+        uns=conversion.uns,
+        findings=sort_findings(conversion.findings),
+        files=[],
+        nexus_version=NEXUS_VERSION,
+    )
+
+
+def _report(source: SourceFile, manifest: IngestManifest) -> FileReport:
+    return FileReport(
+        source=source,
+        ingest_id=manifest.ingest_id,
+        cell_count=manifest.cell_count,
+        feature_count=manifest.feature_count,
+        nnz=manifest.nnz,
+        counts_from=manifest.counts_from,
+        findings=manifest.findings,
+    )

@@ -1,0 +1,137 @@
+"""The features of a source file as rows of ``feature_info``, with the checks of their ids."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from omics_datastore.ingest.column_mapping import INDEX, map_columns
+from omics_datastore.ingest.configuration import DatasetConfig
+from omics_datastore.ingest.extra_columns import metadata_extra
+from omics_datastore.ingest.feature_ids import is_ensembl, strip_version
+from omics_datastore.ingest.frames import FrameReader
+from omics_datastore.ingest.refusal import RefusedSourceError
+
+TARGETS = ("ensembl_id", "symbol", "biotype", "reference", "is_filtered")
+ALIASES = {
+    "ensemble_id": "ensembl_id",
+    "feature_name": "symbol",
+    "feature_biotype": "biotype",
+    "feature_reference": "reference",
+    "feature_is_filtered": "is_filtered",
+}
+"""CELLxGENE's names, and the spelling of the system before."""
+
+
+@dataclass(frozen=True)
+class Features:
+    """The features.
+
+    ``table`` has ``feature_info``'s columns but ``ingest_id``; ``column`` int32 (features,) says to which column's
+    counts those of a column are added (its own, unless duplicates are summed); ``names`` is the index of var.
+    """
+
+    table: pl.DataFrame
+    column: NDArray[np.int32]
+    names: list[str]
+
+
+def read_features(frame: FrameReader, config: DatasetConfig) -> Features:
+    """Read and check the features.
+
+    :param frame: The var frame that belongs to the matrix.
+    :param config: Configuration of the dataset.
+    :return: The features.
+    :raise RefusedSourceError: For ids that are missing, of another kind, or not unique, and for a wrong mapping.
+    """
+    columns = frame.read(0, frame.length)
+    index = frame.index(0, frame.length)
+    mapping = map_columns("var", frame.columns, config.var_mapping, TARGETS, ALIASES)
+    values = {
+        target: index if source == INDEX and source in config.var_mapping else columns[source]
+        for target, source in mapping.sources.items()
+    }
+    ids_from = mapping.sources.get("ensembl_id", INDEX)
+    raw_ids = values.pop("ensembl_id", index).cast(pl.String)
+    ids = strip_version(raw_ids)
+    _check_ids(ids, ids_from, columns, config)
+    if ids_from != INDEX and "symbol" not in values:
+        values["symbol"] = index
+    table = pl.DataFrame(
+        {
+            "feature_index": pl.Series(range(frame.length), dtype=pl.Int64),
+            "ensembl_id": ids,
+            **{name: _text_or_null(values.get(name), frame.length) for name in ("symbol", "biotype", "reference")},
+            "is_filtered": _bool_or_null(values.get("is_filtered"), frame.length),
+            "metadata_extra": metadata_extra(columns.select(mapping.extra)),
+        }
+    )
+    column = np.arange(frame.length, dtype=np.int32)
+    if not ids.is_unique().all():
+        table, column = _sum_duplicates(table, ids, config)
+    return Features(table, column, index.to_list())
+
+
+def _check_ids(ids: pl.Series, ids_from: str, columns: pl.DataFrame, config: DatasetConfig) -> None:
+    where = "the index of var" if ids_from == INDEX else f"var[{ids_from!r}]"
+    empty = ids.is_null() | (ids.str.strip_chars() == "")
+    if empty.any():
+        row = int(empty.arg_max() or 0)
+        raise RefusedSourceError("feature_ids", f"{where} has no id in row {row} ({int(empty.sum())} rows in all).")
+    if config.feature_ids == "any":
+        return
+    wrong = ~is_ensembl(ids)
+    if not wrong.any():
+        return
+    row = int(wrong.arg_max() or 0)
+    advice = _advice(columns)
+    raise RefusedSourceError(
+        "feature_ids",
+        f"{where} must hold Ensembl ids, but {int(wrong.sum())} of {len(ids)} are not, the first {ids[row]!r} "
+        f"in row {row}; {advice}.",
+    )
+
+
+def _advice(columns: pl.DataFrame) -> str:
+    for name in columns.columns:
+        if columns[name].dtype == pl.String and len(columns):
+            share = is_ensembl(strip_version(columns[name])).fill_null(value=False).sum() / len(columns)
+            if share > 0.5:
+                return f"the column {name!r} holds Ensembl ids: configure var_mapping: {{{name}: ensembl_id}}"
+    return (
+        "name the column that holds them with var_mapping: {<column>: ensembl_id}, "
+        "or allow any ids with feature_ids: any"
+    )
+
+
+def _sum_duplicates(
+    table: pl.DataFrame, ids: pl.Series, config: DatasetConfig
+) -> tuple[pl.DataFrame, NDArray[np.int32]]:
+    if config.duplicate_features == "error":
+        first = ids.filter(ids.is_duplicated())[0]
+        rows = [row for row, name in enumerate(ids) if name == first]
+        raise RefusedSourceError(
+            "feature_ids",
+            f"{ids.filter(ids.is_duplicated()).n_unique()} feature ids stand more than once in var, "
+            f"the first {first!r} in rows {', '.join(map(str, rows[:5]))}; make them unique or configure "
+            "duplicate_features: sum.",
+        )
+    first_of = table.select(pl.col("feature_index").min().over("ensembl_id")).to_series()
+    return table.filter(pl.col("feature_index") == first_of), first_of.to_numpy().astype(np.int32)
+
+
+def _text_or_null(values: pl.Series | None, length: int) -> pl.Series:
+    if values is None:
+        return pl.Series([None] * length, dtype=pl.String)
+    return values.cast(pl.String)
+
+
+def _bool_or_null(values: pl.Series | None, length: int) -> pl.Series:
+    if values is None:
+        return pl.Series([None] * length, dtype=pl.Boolean)
+    if values.dtype == pl.String:
+        return values.str.to_lowercase().replace_strict(
+            {"true": True, "false": False}, default=None, return_dtype=pl.Boolean
+        )
+    return values.cast(pl.Boolean)

@@ -1,0 +1,204 @@
+"""The count matrix of an ``.h5ad`` file as blocks of bounded size: dense, CSR or CSC; X, raw.X or a layer.
+
+Blocks hold what the file holds; whether the numbers are counts is decided in
+:mod:`omics_datastore.ingest.counts`.
+"""
+
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from omics_datastore.ingest.refusal import RefusedSourceError
+from omics_datastore.ingest.vectors import VectorReader, slab_length
+
+_BYTES_PER_ENTRY = 16
+"""Roughly what one nonzero costs while its block is checked: value, column, count, position."""
+
+
+@dataclass(frozen=True)
+class RowBlock:
+    """Whole neighbouring rows, entries in the file's order.
+
+    ``pointers`` int64 (rows + 1,), ``columns`` int32 (n,), ``values`` (n,) in the file's dtype.
+    """
+
+    first_row: int
+    pointers: NDArray[np.int64]
+    columns: NDArray[np.int32]
+    values: NDArray[Any]
+
+    def row_of(self, place: int) -> int:
+        """Return the row of the source that an entry belongs to."""
+        return self.first_row + int(np.searchsorted(self.pointers, place, side="right")) - 1
+
+
+@dataclass(frozen=True)
+class EntryBlock:
+    """Entries of any rows: ``rows`` int64, ``columns`` int32 and ``values``, all (n,)."""
+
+    rows: NDArray[np.int64]
+    columns: NDArray[np.int32]
+    values: NDArray[Any]
+
+    def row_of(self, place: int) -> int:
+        """Return the row of the source that an entry belongs to."""
+        return int(self.rows[place])
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """A matrix of an open file: where it is, how it is stored, its shape (cells, features)."""
+
+    name: str
+    node: Any
+    path: Path
+    layout: Literal["dense", "csr", "csc"]
+    shape: tuple[int, int]
+
+    @property
+    def stored_entries(self) -> int:
+        """Return how many values are stored: nonzeros of a sparse matrix, all of a dense one."""
+        return self.shape[0] * self.shape[1] if self.layout == "dense" else int(self.node["data"].shape[0])
+
+    def blocks(self, limit_bytes: int) -> Iterator[RowBlock | EntryBlock]:
+        """Read the matrix once.
+
+        :param limit_bytes: Bytes that a block may cost, about.
+        :return: Blocks that together hold every nonzero entry once.
+        :raise RefusedSourceError: When the matrix contradicts itself or cannot be read.
+        """
+        if self.layout == "dense":
+            return self._dense_blocks(limit_bytes)
+        return self._sparse_blocks(limit_bytes)
+
+    def _dense_blocks(self, limit_bytes: int) -> Iterator[RowBlock | EntryBlock]:
+        rows, columns = self.shape
+        height, width = self.node.chunks or (1, columns)
+        # A value costs its own bytes and, at worst, the entry made of it.
+        budget = max(1, limit_bytes // (self.node.dtype.itemsize + _BYTES_PER_ENTRY))
+        if self.node.chunks and height * width > budget * 4:
+            raise RefusedSourceError(
+                "matrix_structure",
+                f"{self.name} has chunks of {height} x {width} values, more than the memory limit of {limit_bytes} "
+                "bytes; rewrite the file with smaller chunks.",
+            )
+        if height * columns <= budget:
+            width = columns
+            height *= max(1, budget // (height * columns))
+        else:
+            width *= max(1, min(budget // (height * width), -(-columns // width)))
+        for top in range(0, rows, height):
+            for left in range(0, columns, width):
+                yield self._tile(top, min(rows, top + height), left, min(columns, left + width))
+
+    def _tile(self, top: int, bottom: int, left: int, right: int) -> RowBlock | EntryBlock:
+        try:
+            tile = self.node[top:bottom, left:right]
+        except OSError as error:
+            raise RefusedSourceError(
+                "readable", f"{self.name} is damaged in rows {top} to {bottom - 1} ({error}); copy the file again."
+            ) from error
+        rows, columns = np.nonzero(tile)
+        values = tile[rows, columns]
+        if right - left < self.shape[1]:
+            return EntryBlock(rows + top, (columns + left).astype(np.int32), values)
+        lengths = np.bincount(rows, minlength=bottom - top)
+        return RowBlock(top, np.concatenate([[0], np.cumsum(lengths)]), columns.astype(np.int32), values)
+
+    def _sparse_blocks(self, limit_bytes: int) -> Iterator[RowBlock | EntryBlock]:
+        by_row = self.layout == "csr"
+        majors, minors = self.shape if by_row else self.shape[::-1]
+        pointers = self._pointers(majors, limit_bytes)
+        budget = max(1, limit_bytes // _BYTES_PER_ENTRY)
+        with (
+            closing(VectorReader(self.node["indices"], self.path, limit_bytes)) as indices,
+            closing(VectorReader(self.node["data"], self.path, limit_bytes)) as data,
+        ):
+            if not indices.length == data.length == int(pointers[-1]):
+                raise RefusedSourceError(
+                    "matrix_structure",
+                    f"{self.name} has {data.length} values, {indices.length} indices and an indptr that ends at "
+                    f"{pointers[-1]}; write the file again.",
+                )
+            first = 0
+            while first < majors:
+                last = int(np.searchsorted(pointers, pointers[first] + budget, side="right")) - 1
+                last = min(majors, max(first + 1, last))
+                low, high = int(pointers[first]), int(pointers[last])
+                minor = indices.read(low, high)
+                _check_range(self.name, minor, minors, low)
+                minor = minor.astype(np.int32, copy=False)
+                values = data.read(low, high)
+                if by_row:
+                    yield RowBlock(first, pointers[first : last + 1] - low, minor, values)
+                else:
+                    lengths = np.diff(pointers[first : last + 1])
+                    columns = np.repeat(np.arange(first, last, dtype=np.int32), lengths)
+                    yield EntryBlock(minor.astype(np.int64), columns, values)
+                first = last
+
+    def _pointers(self, majors: int, limit_bytes: int) -> NDArray[np.int64]:
+        with closing(VectorReader(self.node["indptr"], self.path, limit_bytes)) as reader:
+            if reader.length != majors + 1:
+                raise RefusedSourceError(
+                    "matrix_structure",
+                    f"{self.name} has an indptr of {reader.length} values for {majors} rows or columns; "
+                    "write the file again.",
+                )
+            pointers = np.empty(majors + 1, np.int64)
+            step = slab_length(reader.dtype)
+            for start in range(0, majors + 1, step):
+                stop = min(majors + 1, start + step)
+                pointers[start:stop] = reader.read(start, stop)
+        if pointers[0] != 0 or (np.diff(pointers) < 0).any():
+            raise RefusedSourceError(
+                "matrix_structure", f"{self.name} has an indptr that descends; write the file again."
+            )
+        return pointers
+
+
+def find_matrix(file: h5py.File, path: Path, name: str) -> Matrix | None:
+    """Find a matrix of an open file.
+
+    :param file: The open file.
+    :param path: Its path.
+    :param name: ``X``, ``raw.X`` or ``layers/<name>``.
+    :return: The matrix, or ``None`` when the file has none of that name.
+    :raise RefusedSourceError: When it is stored in a way that is not known.
+    """
+    node = file.get(name)
+    if node is None and name == "raw.X":
+        node = file.get("raw/X")
+    if node is None:
+        return None
+    if isinstance(node, h5py.Dataset):
+        if node.shape is None or node.ndim != 2 or node.dtype.kind not in "iufb":
+            raise RefusedSourceError(
+                "matrix_structure", f"{name} must be a matrix of numbers, not {node.dtype} {node.shape}."
+            )
+        return Matrix(name, node, path, "dense", (int(node.shape[0]), int(node.shape[1])))
+    kind = node.attrs.get("encoding-type", node.attrs.get("h5sparse_format", ""))
+    kind = kind.decode() if isinstance(kind, bytes) else str(kind)
+    shape = node.attrs.get("shape", node.attrs.get("h5sparse_shape"))
+    layouts: dict[str, Literal["csr", "csc"]] = {"csr_matrix": "csr", "csr": "csr", "csc_matrix": "csc", "csc": "csc"}
+    if kind not in layouts or shape is None or any(part not in node for part in ("data", "indices", "indptr")):
+        raise RefusedSourceError(
+            "matrix_structure", f"{name} is stored as {kind or 'an unknown kind'}, not as dense, CSR or CSC."
+        )
+    return Matrix(name, node, path, layouts[kind], (int(shape[0]), int(shape[1])))
+
+
+def _check_range(name: str, minor: NDArray[Any], minors: int, offset: int) -> None:
+    if len(minor) and (int(minor.min()) < 0 or int(minor.max()) >= minors):
+        first = int(np.argmax((minor < 0) | (minor >= minors)))
+        raise RefusedSourceError(
+            "matrix_structure",
+            f"{name} has index {minor[first]} at position {offset + first}, outside of 0 to {minors - 1}; "
+            "write the file again.",
+        )

@@ -1,0 +1,135 @@
+"""One-dimensional HDF5 datasets read in slices, past the HDF5 library where its filters are plain gzip.
+
+A chunk with the filters (shuffle,) gzip is read with ``pread`` and inflated by ISA-L, which gives up the
+interpreter lock and is faster than zlib inside HDF5. Everything else goes through h5py.
+"""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from isal import igzip_lib, isal_zlib
+from numpy.typing import NDArray
+
+from omics_datastore.ingest.refusal import RefusedSourceError
+
+_ZLIB_WINDOW_BITS = 15
+_INFLATE_ERROR: type[Exception] = igzip_lib.IsalError
+_SLAB_BYTES = 8 * 2**20
+
+
+class VectorReader:
+    """Read slices of a one-dimensional numeric dataset.
+
+    :param dataset: The dataset, of an open file.
+    :param path: The file, opened a second time for direct reads.
+    :param limit_bytes: Refuse chunks that inflate to more.
+    :raise RefusedSourceError: When the dataset is not a vector of numbers, or its chunks are too large.
+    """
+
+    def __init__(self, dataset: h5py.Dataset, path: Path, limit_bytes: int) -> None:
+        if dataset.ndim != 1 or dataset.dtype.kind not in "iufb":
+            raise RefusedSourceError(
+                "matrix_structure", f"{dataset.name} must be a vector of numbers, not {dataset.dtype} {dataset.shape}."
+            )
+        self.name = str(dataset.name)
+        self.length = int(dataset.shape[0])
+        self.dtype: np.dtype[Any] = dataset.dtype
+        self._dataset = dataset
+        self._descriptor = -1
+        self._chunk = int(dataset.chunks[0]) if dataset.chunks else 0
+        self._shuffle = False
+        self._cached: tuple[int, NDArray[Any]] | None = None
+        if self._chunk * self.dtype.itemsize > limit_bytes:
+            raise RefusedSourceError(
+                "matrix_structure",
+                f"{self.name} has chunks of {self._chunk} values, more than the memory limit of {limit_bytes} bytes; "
+                "rewrite the file with smaller chunks.",
+            )
+        if self._is_plain_gzip():
+            self._offsets, self._sizes = self._chunk_table()
+            self._descriptor = os.open(path, os.O_RDONLY)
+
+    def close(self) -> None:
+        """Close the second file handle."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def read(self, start: int, stop: int) -> NDArray[Any]:
+        """Return a slice.
+
+        :param start: First position.
+        :param stop: Position after the last, at most the length.
+        :return: Array of shape (stop - start,) in the dataset's dtype.
+        :raise RefusedSourceError: When the bytes cannot be inflated.
+        """
+        try:
+            if self._descriptor < 0:
+                return np.asarray(self._dataset[start:stop])
+            return self._read_chunks(start, stop)
+        except (OSError, _INFLATE_ERROR) as error:
+            raise RefusedSourceError(
+                "readable", f"{self.name} is damaged between values {start} and {stop} ({error}); copy the file again."
+            ) from error
+
+    def _is_plain_gzip(self) -> bool:
+        dataset = self._dataset
+        if not self._chunk or self.length == 0 or dataset.dtype.newbyteorder("=") != dataset.dtype:
+            return False
+        filters = dataset.id.get_create_plist()
+        codes = [filters.get_filter(index)[0] for index in range(filters.get_nfilters())]
+        self._shuffle = codes == [h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_DEFLATE]
+        return self._shuffle or codes == [h5py.h5z.FILTER_DEFLATE]
+
+    def _chunk_table(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        count = -(-self.length // self._chunk)
+        offsets = np.full(count, -1, np.int64)
+        sizes = np.zeros(count, np.int64)
+
+        def note(stored: Any) -> None:
+            index = stored.chunk_offset[0] // self._chunk
+            if stored.filter_mask == 0 and index < count:
+                offsets[index], sizes[index] = stored.byte_offset, stored.size
+
+        self._dataset.id.chunk_iter(note)
+        return offsets, sizes
+
+    def _read_chunks(self, start: int, stop: int) -> NDArray[Any]:
+        values = np.empty(stop - start, self.dtype)
+        for index in range(start // self._chunk, -(-stop // self._chunk)):
+            first = index * self._chunk
+            chunk = self._inflate(index)
+            low, high = max(start, first), min(stop, first + self._chunk)
+            values[low - start : high - start] = chunk[low - first : high - first]
+        return values
+
+    def _inflate(self, index: int) -> NDArray[Any]:
+        if self._cached is not None and self._cached[0] == index:
+            return self._cached[1]
+        if self._offsets[index] < 0:  # never written, or written past a filter: HDF5 knows what it means
+            first = index * self._chunk
+            chunk = np.asarray(self._dataset[first : first + self._chunk])
+        else:
+            stored = os.pread(self._descriptor, int(self._sizes[index]), int(self._offsets[index]))
+            size = self._chunk * self.dtype.itemsize
+            plain = isal_zlib.decompress(stored, _ZLIB_WINDOW_BITS, size)
+            if len(plain) != size:
+                raise OSError(f"chunk {index} holds {len(plain)} bytes instead of {size}")
+            octets = np.frombuffer(plain, np.uint8)
+            if self._shuffle:
+                octets = np.ascontiguousarray(octets.reshape(self.dtype.itemsize, self._chunk).T)
+            chunk = octets.reshape(-1).view(self.dtype)
+        self._cached = (index, chunk)
+        return chunk
+
+
+def slab_length(dtype: np.dtype[Any]) -> int:
+    """Return how many values of a dtype are read at once when a vector is only looked through.
+
+    :param dtype: Dtype of the vector.
+    :return: Number of values in 8 MiB.
+    """
+    return _SLAB_BYTES // dtype.itemsize
