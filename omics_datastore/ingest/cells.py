@@ -97,7 +97,7 @@ class CellReader:
         self._fill_organism(table, height)
         extra = columns.select(self._mapping.extra)
         table["metadata_extra"] = metadata_extra(
-            extra.rename({name: f"source_{name}" for name in extra.columns if name in RESERVED})
+            extra.rename({name: f"source_{name}" for name in extra.columns if name in RESERVED}), height
         )
         frame = pl.DataFrame(table)
         self._check(frame, start)

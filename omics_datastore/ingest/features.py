@@ -64,7 +64,7 @@ def read_features(frame: FrameReader, config: DatasetConfig) -> Features:
             "ensembl_id": ids,
             **{name: _text_or_null(values.get(name), frame.length) for name in ("symbol", "biotype", "reference")},
             "is_filtered": _bool_or_null(values.get("is_filtered"), frame.length),
-            "metadata_extra": metadata_extra(columns.select(mapping.extra)),
+            "metadata_extra": metadata_extra(columns.select(mapping.extra), frame.length),
         }
     )
     column = np.arange(frame.length, dtype=np.int32)

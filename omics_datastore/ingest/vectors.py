@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from omics_datastore.ingest.refusal import RefusedSourceError
 
 _ZLIB_WINDOW_BITS = 15
-_INFLATE_ERROR: type[Exception] = igzip_lib.IsalError
+_INFLATE_ERROR: type[Exception] = igzip_lib.IsalError  # type: ignore[assignment]  # the stub declares an instance
 _SLAB_BYTES = 8 * 2**20
 
 

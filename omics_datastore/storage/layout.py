@@ -30,6 +30,11 @@ def ingest_manifest_key(dataset: str, ingest_id: str) -> str:
     return f"{ingest_folder(dataset, ingest_id)}manifest.json"
 
 
+def ingest_set_key(dataset: str) -> str:
+    """Return the key of the list of a dataset's ingests, which is written after their manifests."""
+    return f"{INGEST}{dataset}/ingest_set.json"
+
+
 def report_key(dataset: str) -> str:
     """Return the key of the latest validation report of a dataset."""
     return f"{REPORTS}{dataset}/validation_report.json"
