@@ -3,7 +3,9 @@
 A component gets two strings, the root of the store and the key of its configuration; everything else is here.
 """
 
-from pydantic import BaseModel, ConfigDict, Field
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from omics_datastore.ingest.configuration import DatasetConfig
 from omics_datastore.ingest.manifest import FileReport, SourceFile
@@ -37,11 +39,15 @@ class IngestTaskResult(BaseModel):
 
 
 class LoadTaskConfig(TaskConfig):
-    """Ingests to load and commit."""
+    """Ingests to load and commit: named, or those that the tasks with these results made.
+
+    With ``create_result_keys`` one refused file refuses the load: a dataset becomes visible whole or not at all.
+    """
 
     warehouse_uri: str
     dataset: str
-    ingest_ids: list[str]
+    ingest_ids: list[str] = []
+    create_result_keys: list[str] = []
 
 
 class LoadTaskResult(BaseModel):
@@ -61,13 +67,48 @@ class PrepareExtractTaskConfig(TaskConfig):
     bins_per_group: int = Field(gt=0)
 
 
+class PrepareExtractTaskResult(BaseModel):
+    """Where the plan is and how much it holds."""
+
+    plan_key: str
+    total_cells: int
+    bins: int
+    groups: int
+
+
+class Share(BaseModel):
+    """One of ``of`` equal shares of the groups of a plan: those whose number leaves ``part`` when divided by ``of``."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    part: int = Field(ge=0)
+    of: int = Field(gt=0)
+
+
 class ExtractTaskConfig(TaskConfig):
-    """Groups of bins of a planned curriculum that one task extracts."""
+    """Groups of bins of a curriculum that one task extracts: named, or a share while there is no plan to name them."""
 
     warehouse_uri: str
     name: str
     version: int
-    groups: list[int]
+    groups: list[int] | None = None
+    share: Share | None = None
+
+    @model_validator(mode="after")
+    def _check_one_way(self) -> Self:
+        if (self.groups is None) == (self.share is None):
+            raise ValueError("give either groups or share")
+        return self
+
+    def chosen(self, groups: list[int]) -> list[int]:
+        """Return the numbers of the groups to extract.
+
+        :param groups: Numbers of all groups of the plan.
+        :return: The task's own, in the order of the plan.
+        """
+        if self.share is not None:
+            return [group for group in groups if group % self.share.of == self.share.part]
+        return [group for group in groups if group in set(self.groups or [])]
 
 
 class ExtractTaskResult(BaseModel):
@@ -85,7 +126,7 @@ class FinishTaskConfig(TaskConfig):
 
 
 class FinishTaskResult(BaseModel):
-    """Key and digest of the release."""
+    """Key of the release and digest of its content."""
 
     release_key: str
     digest: str

@@ -9,13 +9,14 @@ from pydantic import BaseModel
 
 
 class PinnedIngest(BaseModel):
-    """An ingest that a curriculum takes cells from."""
+    """An ingest that a curriculum takes cells from, and how many of the curriculum's features it measured."""
 
     ingest_id: str
     dataset: str
     source_uri: str
     source_sha256: str
     cells: int
+    features_measured: int
     citation: str | None
 
 
@@ -33,30 +34,40 @@ class ObsColumn(BaseModel):
 
 
 class PlannedBin(BaseModel):
-    """A bin: its number, its cells and the smallest and largest shuffle key among them."""
+    """A bin: its number, its cells, their counts, the smallest and largest shuffle key, and a digest.
+
+    ``counts`` is the sum of ``n_features`` over the cells: at least the nonzeros of the shard. ``digest`` covers the
+    rows of the cells file: which cells, in which order, with which obs values.
+    """
 
     bin: int
     cells: int
+    counts: int
     min_key: int
     max_key: int
+    digest: str
 
 
 class PlannedGroup(BaseModel):
-    """Neighbouring bins that one task extracts, and the file that lists their cells.
+    """Neighbouring bins that one task extracts, and the file that lists their cells, a row group a bin.
 
     The file's columns: ``bin``, ``position`` (place in the curriculum, ascending), ``ingest_id``,
-    ``cell_index``, ``shuffle_key`` and the obs columns of the plan that come from the warehouse.
+    ``cell_index``, ``shuffle_key``, ``n_features``, and ``obs.<name>`` for each obs column of the plan.
     """
 
     group: int
     first_bin: int
     last_bin: int
     key: str
+    size: int
     sha256: str
 
 
 class CurriculumPlan(BaseModel):
-    """Everything that was decided before extraction."""
+    """Everything that was decided before extraction.
+
+    ``features_digest`` covers ids and names of the features in order, ``features_sha256`` the file that lists them.
+    """
 
     name: str
     version: int
@@ -64,13 +75,16 @@ class CurriculumPlan(BaseModel):
     specification_digest: str
     ingests: list[PinnedIngest]
     feature_schema: str
+    feature_schema_digest: str | None
     features_digest: str
+    features_sha256: str
     feature_count: int
     obs_columns: list[ObsColumn]
     bin_size: int
     total_cells: int
     bins: list[PlannedBin]
     groups: list[PlannedGroup]
+    warnings: list[str]
     nexus_version: str
 
 

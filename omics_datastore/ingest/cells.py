@@ -4,9 +4,10 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from omics_datastore.ingest.booleans import to_boolean
 from omics_datastore.ingest.column_mapping import INDEX, map_columns
 from omics_datastore.ingest.configuration import DatasetConfig
-from omics_datastore.ingest.extra_columns import metadata_extra
+from omics_datastore.ingest.extra_columns import metadata_extra, with_index
 from omics_datastore.ingest.frames import FrameReader
 from omics_datastore.ingest.manifest import Finding
 from omics_datastore.ingest.refusal import RefusedSourceError
@@ -55,15 +56,22 @@ class CellReader:
         self._frame = frame
         self._config = config
         self._organism = organism
+        required = config.validation.required_obs
+        frame.require((*config.obs_mapping, *TARGETS, *required))
         self._mapping = map_columns("obs", frame.columns, config.obs_mapping, TARGETS, {})
+        self._names = _extra_names(self._mapping.extra)
         self._seen_organisms: set[str | None] = set()
         self._name_count = 0
         self._name_hashes: list[NDArray[np.uint64]] = []
         self._odd_terms: dict[str, str] = {}
         self.length = frame.length
-        missing = [name for name in config.validation.required_obs if not self._has(name)]
+        missing = [name for name in required if not self._has(name)]
         if missing:
-            raise RefusedSourceError("required_obs", f"obs lacks the required columns {', '.join(missing)}.")
+            raise RefusedSourceError(
+                "required_obs",
+                f"obs lacks the required columns {', '.join(missing)}; add them, name them with obs_mapping, or take "
+                "them out of validation.required_obs.",
+            )
 
     @property
     def organism(self) -> str | None:
@@ -82,25 +90,25 @@ class CellReader:
         index = self._frame.index(start, stop)
         height = stop - start
         values = {
-            target: index if source == INDEX and source in self._config.obs_mapping else columns[source]
-            for target, source in self._mapping.sources.items()
+            target: index if source == INDEX else columns[source] for target, source in self._mapping.sources.items()
         }
         table: dict[str, pl.Series] = {
-            "cell_index": pl.Series(range(start, stop), dtype=pl.Int64),
+            "cell_index": pl.int_range(start, stop, eager=True),
             "original_id": values.get("original_id", index).cast(pl.String).fill_null(""),
             "tag": pl.Series([self._config.tag] * height, dtype=pl.String),
-            "is_primary_data": _boolean("is_primary_data", values.get("is_primary_data"), start, height),
+            "is_primary_data": to_boolean(values.get("is_primary_data"), self._name("is_primary_data"), start, height),
         }
         for name in TEXT_COLUMNS:
             column = values.get(name)
             table[name] = pl.Series([None] * height, dtype=pl.String) if column is None else column.cast(pl.String)
         self._fill_organism(table, height)
-        extra = columns.select(self._mapping.extra)
-        table["metadata_extra"] = metadata_extra(
-            extra.rename({name: f"source_{name}" for name in extra.columns if name in RESERVED}), height
-        )
+        extra = columns.select(self._mapping.extra).rename(self._names)
+        index_kept = "original_id" not in self._mapping.sources
+        extra = with_index(extra, index, self._mapping.sources.values(), kept=index_kept)
+        table["metadata_extra"] = metadata_extra(extra, height)
         frame = pl.DataFrame(table)
-        self._check(frame, start)
+        self._check_required({**table, **{name: columns[name] for name in self._mapping.extra}}, start)
+        self._note(frame)
         return frame
 
     def findings(self) -> list[Finding]:
@@ -114,17 +122,22 @@ class CellReader:
         for column, value in sorted(self._odd_terms.items()):
             message = f"obs[{column!r}] holds {value!r}, which is not an ontology term."
             found.append(Finding(rule="ontology_terms", severity="warning", message=message))
-        kept = [name for name in self._mapping.extra if name in RESERVED]
-        if kept:
+        if self._names:
             message = (
-                f"Nexus fills {', '.join(kept)} itself; the source's columns are kept in metadata_extra as "
-                f"{', '.join(f'source_{name}' for name in kept)}."
+                f"Nexus fills {', '.join(self._names)} itself; the source's columns are kept in metadata_extra as "
+                f"{', '.join(self._names.values())}."
             )
             found.append(Finding(rule="reserved_columns", severity="warning", message=message))
-        return found
+        return [*found, *self._frame.findings()]
+
+    def _name(self, target: str) -> str:
+        return f"obs[{self._mapping.sources.get(target, target)!r}]"
 
     def _has(self, name: str) -> bool:
-        return name in self._mapping.sources or name in self._mapping.extra
+        filled = {"original_id"}
+        if self._organism or "organism_ontology_term_id" in self._mapping.sources:
+            filled |= {"organism", "organism_ontology_term_id"}
+        return name in filled or name in self._mapping.sources or name in self._mapping.extra
 
     def _fill_organism(self, table: dict[str, pl.Series], height: int) -> None:
         if self._organism and "organism_ontology_term_id" not in self._mapping.sources:
@@ -133,35 +146,33 @@ class CellReader:
             terms = table["organism_ontology_term_id"]
             table["organism"] = terms.replace_strict(ORGANISMS, default=None, return_dtype=pl.String)
 
-    def _check(self, frame: pl.DataFrame, start: int) -> None:
+    def _check_required(self, columns: dict[str, pl.Series], start: int) -> None:
         for name in self._config.validation.required_obs:
-            if name in frame.columns and frame[name].null_count():
-                row = start + int(frame[name].is_null().arg_max() or 0)
+            if columns[name].null_count():
+                row = start + int(columns[name].is_null().arg_max() or 0)
                 raise RefusedSourceError(
-                    "required_obs", f"the required column obs[{name!r}] has no value in row {row}."
+                    "required_obs",
+                    f"the required column {self._name(name)} has no value in row {row}; fill it in, or take {name} "
+                    "out of validation.required_obs.",
                 )
+
+    def _note(self, frame: pl.DataFrame) -> None:
         self._name_hashes.append(frame["original_id"].hash(seed=0).to_numpy())
         self._seen_organisms.update(frame["organism_ontology_term_id"].unique().to_list())
         for column in ONTOLOGY_COLUMNS:
             name = f"{column}_ontology_term_id"
             distinct = frame[name].drop_nulls().unique()
             odd = distinct.filter(~(distinct.str.contains(_TERM) | distinct.is_in(list(_NO_TERM)))).sort()
-            if len(odd):
-                self._odd_terms.setdefault(name, odd[0])
+            if len(odd):  # the least, so that the report does not depend on how many rows are read at once
+                self._odd_terms[name] = min(odd[0], self._odd_terms.get(name, odd[0]))
 
 
-def _boolean(name: str, values: pl.Series | None, start: int, height: int) -> pl.Series:
-    if values is None:
-        return pl.Series([None] * height, dtype=pl.Boolean)
-    if values.dtype == pl.Boolean:
-        return values
-    words = {"true": True, "false": False, "1": True, "0": False}
-    text = values.cast(pl.String).str.to_lowercase()
-    flags = text.replace_strict(words, default=None, return_dtype=pl.Boolean)
-    wrong = flags.is_null() & text.is_not_null()
-    if wrong.any():
-        row = int(wrong.arg_max() or 0)
-        raise RefusedSourceError(
-            "column_mapping", f"obs[{name!r}] must be true or false, not {values[row]!r} in row {start + row}."
-        )
-    return flags
+def _extra_names(columns: tuple[str, ...]) -> dict[str, str]:
+    names: dict[str, str] = {}
+    for column in columns:
+        if column in RESERVED:
+            name = f"source_{column}"
+            while name in columns:
+                name = f"source_{name}"
+            names[column] = name
+    return names

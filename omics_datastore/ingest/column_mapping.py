@@ -66,7 +66,7 @@ def map_columns(
                 f"map that one elsewhere or take the line out.",
             )
         sources[target] = source
-    mapped = set(sources.values())
+    mapped = set(sources.values()) - {INDEX}  # a column of that name is another thing
     for column in columns:
         target = column if column in allowed else aliases.get(column, "")
         if target and target not in sources and column not in mapped:

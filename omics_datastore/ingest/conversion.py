@@ -1,6 +1,7 @@
 """Read one ``.h5ad`` file once, check it, and hand its cells on in shuffle order."""
 
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from omics_datastore.ingest.cell_order import CellsInOrder
 from omics_datastore.ingest.cells import CellReader
 from omics_datastore.ingest.configuration import DatasetConfig
-from omics_datastore.ingest.counts import to_counts, to_rows
+from omics_datastore.ingest.counts import row_sums, to_counts, to_rows
 from omics_datastore.ingest.features import read_features
 from omics_datastore.ingest.frames import FrameReader
 from omics_datastore.ingest.ingest_files import IngestFileWriter
@@ -21,12 +22,13 @@ from omics_datastore.ingest.manifest import Finding
 from omics_datastore.ingest.matrix import EntryBlock, Matrix, RowBlock, find_matrix
 from omics_datastore.ingest.refusal import RefusedSourceError
 from omics_datastore.ingest.row_order import CountsInOrder
+from omics_datastore.ingest.source_file import open_source
 from omics_datastore.ingest.uns import read_uns, uns_text
 from omics_datastore.shuffle import shuffle_keys
 from omics_datastore.warehouse.parquet_layout import ParquetLayout
 
-_OBS_BYTES_PER_CELL = 2048
-"""Roughly what the obs columns of a cell cost while they are read."""
+_FIRST_CELLS = 4096
+"""How many cells' obs columns are read first, before it is known how large they are."""
 
 
 @dataclass
@@ -68,24 +70,20 @@ def convert(
     :return: What was found.
     :raise RefusedSourceError: When the file breaks a rule; it stands for all rules that could be checked.
     """
-    try:
-        file = h5py.File(path, "r")
-    except OSError as error:
-        raise RefusedSourceError(
-            "readable",
-            f"the file is not an HDF5 file that can be opened ({error}); write it with anndata's write_h5ad.",
-        ) from error
-    with file:
-        candidates = _candidates(file, path, config)
+    layout = writer.layout if writer is not None else ParquetLayout()
+    with open_source(path) as file:
         refusals: list[RefusedSourceError] = []
-        for matrix in candidates:
-            run = _Pass(file, matrix, dataset, sha256, config, memory_limit_bytes, scratch, on_progress)
-            try:
-                return run.convert(writer)
-            except RefusedSourceError as refusal:
-                if refusal.rule != "counts":
-                    raise
-                refusals.append(refusal)
+        for matrix in _candidates(file, path, config):
+            run = _Pass(file, matrix, dataset, sha256, config, memory_limit_bytes, scratch, layout, on_progress)
+            with closing(run):
+                try:
+                    run.read_counts()
+                except RefusedSourceError as refusal:
+                    if refusal.rule != "counts":
+                        raise
+                    refusals.append(refusal)
+                    continue
+                return run.finish(writer)
         raise _no_counts(refusals)
 
 
@@ -127,13 +125,13 @@ class _Pass:
         config: DatasetConfig,
         memory_limit_bytes: int,
         scratch: Path,
+        layout: ParquetLayout,
         on_progress: Callable[[int, int], None] | None,
     ) -> None:
         self._file = file
         self._matrix = matrix
         self._config = config
         self._limit = memory_limit_bytes
-        self._scratch = scratch
         self._on_progress = on_progress or _no_progress
         self._problems: list[RefusedSourceError] = []
         self._var = FrameReader(file, self._var_path())
@@ -144,48 +142,33 @@ class _Pass:
         self._check_lengths()
         self._keys = shuffle_keys(dataset, sha256, 0, matrix.shape[0])
         self._order = np.argsort(self._keys, kind="stable")
+        self._rank = np.empty(len(self._order), np.int64)
+        self._rank[self._order] = np.arange(len(self._order))
+        self._counts = CountsInOrder(
+            self._rank,
+            matrix.shape[1],
+            matrix.stored_entries,
+            memory_limit_bytes,
+            layout.counts_row_group,
+            scratch / "counts",
+        )
+        self._cells_in_order = CellsInOrder(
+            len(self._rank), memory_limit_bytes, layout.cells_row_group, scratch / "cells"
+        )
         self._found = Conversion(matrix.name, matrix.shape[0], self._feature_count())
 
-    def convert(self, writer: IngestFileWriter | None) -> Conversion:
-        """Read everything once and write it, if there is a writer and nothing was refused."""
-        layout = writer.layout if writer is not None else ParquetLayout()
-        rank = np.empty(len(self._order), np.int64)
-        rank[self._order] = np.arange(len(self._order))
-        counts = CountsInOrder(
-            rank,
-            self._matrix.shape[1],
-            self._matrix.stored_entries,
-            self._limit,
-            layout.counts_row_group,
-            self._scratch / "counts",
-        )
-        cells = CellsInOrder(len(rank), self._limit, layout.cells_row_group, self._scratch / "cells")
-        try:
-            self._read_counts(counts)
-            umis, nonzeros = self._write_counts(counts, writer)
-            counts.close()
-            self._read_cells(cells, rank, umis, nonzeros)
-            if writer is not None and self._features is not None:
-                for frame in cells.ranges():
-                    writer.write_cells(frame)
-                writer.write_features(self._features.table)
-        finally:
-            counts.close()
-            cells.close()
-        self._describe()
-        return self._found
-
-    def _read_counts(self, counts: CountsInOrder) -> None:
+    def read_counts(self) -> None:
+        """Read the counts once and check them, and refuse the file for everything that was found wrong up to here."""
         names = self._features.names if self._features else self._var.index(0, self._var.length).to_list()
         done = 0
         entries = max(1, self._matrix.stored_entries)
-        for block in self._matrix.blocks(self._limit // 8):
+        for block in self._matrix.blocks(self._limit):
             try:
                 values = to_counts(block, self._matrix.name, names)
             except RefusedSourceError as refusal:
                 raise RefusedSourceError(refusal.rule, str(refusal), self._problems) from refusal
             if not self._problems:
-                self._add(counts, block, values)
+                self._add(block, values)
             done += len(values)
             cells = self._found.cell_count * done // entries
             if isinstance(block, RowBlock):
@@ -194,26 +177,40 @@ class _Pass:
         if self._problems:
             raise RefusedSourceError(self._problems[0].rule, str(self._problems[0]), self._problems[1:])
 
-    def _add(self, counts: CountsInOrder, block: RowBlock | EntryBlock, values: NDArray[np.int32]) -> None:
+    def finish(self, writer: IngestFileWriter | None) -> Conversion:
+        """Read the rest, and write everything, if there is a writer."""
+        umis, nonzeros = self._write_counts(writer)
+        self._counts.close()
+        self._read_cells(umis, nonzeros)
+        if writer is not None:
+            for frame in self._cells_in_order.ranges():
+                writer.write_cells(frame)
+            writer.write_features(self._features.table)
+        self._describe()
+        return self._found
+
+    def close(self) -> None:
+        """Remove what was laid aside."""
+        self._counts.close()
+        self._cells_in_order.close()
+
+    def _add(self, block: RowBlock | EntryBlock, values: NDArray[np.int32]) -> None:
         columns = block.columns
         if self._features is not None and self._features.table.height < len(self._features.column):
             columns = self._features.column[columns]
         if isinstance(block, EntryBlock):
-            counts.add_entries(block.rows, columns, values)
+            self._counts.add_entries(block.rows, columns, values)
         else:
             merged = RowBlock(block.first_row, block.pointers, columns, block.values)
-            counts.add_rows(block.first_row, to_rows(merged, values, self._matrix.shape[1]))
+            self._counts.add_rows(block.first_row, to_rows(merged, values, self._matrix.shape[1]))
 
-    def _write_counts(
-        self, counts: CountsInOrder, writer: IngestFileWriter | None
-    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    def _write_counts(self, writer: IngestFileWriter | None) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         total = self._found.cell_count
         umis = np.zeros(total, np.int64)
         nonzeros = np.zeros(total, np.int64)
-        for first, rows in counts.ranges():
+        for first, rows in self._counts.ranges():
             source = self._order[first : first + rows.shape[0]]
-            umis[source] = np.asarray(rows.sum(axis=1, dtype=np.int64)).ravel()
-            nonzeros[source] = np.diff(rows.indptr)
+            umis[source], nonzeros[source] = row_sums(rows), np.diff(rows.indptr)
             if writer is not None:
                 writer.write_counts(source, self._keys[source], rows)
             self._on_progress((total + first + rows.shape[0]) // 2, total)
@@ -222,25 +219,24 @@ class _Pass:
         self._found.empty_cells = int((nonzeros == 0).sum())
         return umis, nonzeros
 
-    def _read_cells(
-        self, cells: CellsInOrder, rank: NDArray[np.int64], umis: NDArray[np.int64], nonzeros: NDArray[np.int64]
-    ) -> None:
-        if self._cells is None:
-            return
-        step = max(1, self._limit // 8 // _OBS_BYTES_PER_CELL)
-        for start in range(0, self._found.cell_count, step):
+    def _read_cells(self, umis: NDArray[np.int64], nonzeros: NDArray[np.int64]) -> None:
+        start, step = 0, _FIRST_CELLS
+        while start < self._found.cell_count:
             stop = min(self._found.cell_count, start + step)
             frame = self._cells.read(start, stop)
-            cells.add(
+            self._cells_in_order.add(
                 frame.with_columns(
                     shuffle_key=pl.Series(self._keys[start:stop]),
                     total_mrna_umis=pl.Series(umis[start:stop]),
                     n_features=pl.Series(nonzeros[start:stop]),
-                    rank=pl.Series(rank[start:stop]),
+                    rank=pl.Series(self._rank[start:stop]),
                 )
             )
+            # How much text a cell has is known once some were read; its columns are held about three times.
+            bytes_per_cell = max(1, int(frame.estimated_size()) * 3 // (stop - start))
+            start, step = stop, min(step * 4, max(1, self._limit // 8 // bytes_per_cell))
         self._found.organism = self._cells.organism
-        self._found.findings += self._cells.findings()
+        self._found.findings += self._cells.findings() + self._features.findings
 
     def _describe(self) -> None:
         uns, findings = read_uns(self._file, self._config.uns_keep)
@@ -266,7 +262,7 @@ class _Pass:
                 raise RefusedSourceError(
                     "matrix_structure",
                     f"{self._matrix.name} has {self._matrix.shape[axis]} {what}, but {name} has {frame.length} rows; "
-                    "write the file again.",
+                    "write the file again, or name another matrix with counts_from.",
                 )
 
     def _try(self, read: Callable[[], Any]) -> Any:

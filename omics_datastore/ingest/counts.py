@@ -22,20 +22,21 @@ def to_counts(block: RowBlock | EntryBlock, name: str, feature_names: Any) -> ND
     :raise RefusedSourceError: At the first value that is not a count.
     """
     values = block.values
-    if values.dtype.kind == "b":
+    if values.dtype.kind == "b" or not len(values):
         return values.astype(np.int32)
-    with np.errstate(invalid="ignore", over="ignore"):
+    # NaN makes both comparisons false.
+    if values.min() >= 0 and values.max() < _LIMIT:
         counts = values.astype(np.int32)
-        wrong = (counts != values) | (counts < 0)
-    if wrong.any():
-        place = int(np.argmax(wrong))
-        value, row, column = values[place], block.row_of(place), int(block.columns[place])
-        raise RefusedSourceError(
-            "counts",
-            f"{name} does not hold counts: {value!s} at cell {row}, feature {feature_names[column]} "
-            f"is {_why_not_a_count(value)}; name the matrix that holds counts with counts_from.",
-        )
-    return counts
+        if values.dtype.kind in "iu" or np.array_equal(counts.astype(values.dtype), values):
+            return counts
+    wrong = ~((values >= 0) & (values < _LIMIT) & (np.floor(values) == values))
+    place = int(np.argmax(wrong))
+    value, row, column = values[place], block.row_of(place), int(block.columns[place])
+    raise RefusedSourceError(
+        "counts",
+        f"{name} does not hold counts: {value!s} at cell {row}, feature {feature_names[column]} "
+        f"is {_why_not_a_count(value)}; name the matrix that holds counts with counts_from.",
+    )
 
 
 def to_rows(block: RowBlock, counts: NDArray[np.int32], features: int) -> sparse.csr_matrix:
@@ -68,6 +69,19 @@ def finish_rows(matrix: sparse.csr_matrix) -> sparse.csr_matrix:
     if matrix.nnz and not matrix.data.all():
         matrix.eliminate_zeros()
     return matrix
+
+
+def row_sums(matrix: sparse.csr_matrix) -> NDArray[np.int64]:
+    """Return the sum of each row.
+
+    :param matrix: Canonical int32 CSR matrix.
+    :return: int64 (rows,).
+    """
+    sums = np.zeros(matrix.shape[0], np.int64)
+    filled = np.diff(matrix.indptr) > 0
+    if filled.any():
+        sums[filled] = np.add.reduceat(matrix.data, matrix.indptr[:-1][filled], dtype=np.int64)
+    return sums
 
 
 def _why_not_a_count(value: Any) -> str:

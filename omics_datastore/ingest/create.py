@@ -1,16 +1,17 @@
 """Make the ingest files of one source file, or check it only: the pass that everything in this package serves."""
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from omics_datastore.ingest.configuration import DatasetConfig
 from omics_datastore.ingest.conversion import Conversion, convert
 from omics_datastore.ingest.ingest_files import IngestFileWriter
-from omics_datastore.ingest.manifest import FileReport, IngestManifest, SourceFile
+from omics_datastore.ingest.manifest import FileReport, IngestManifest, SourceFile, read_manifest
 from omics_datastore.ingest.refusal import RefusedSourceError, sort_findings
 from omics_datastore.keys import make_ingest_id
-from omics_datastore.storage.documents import read_document, write_document
+from omics_datastore.storage.documents import write_document
 from omics_datastore.storage.file_digest import file_sha256
 from omics_datastore.storage.layout import ingest_manifest_key
 from omics_datastore.storage.object_store import ObjectStore
@@ -74,19 +75,6 @@ def validate_source(
     return _examine(source, dataset, config, store, None, memory_limit_bytes, on_progress)
 
 
-def read_manifest(store: ObjectStore, dataset: str, ingest_id: str) -> IngestManifest:
-    """Read the manifest of an ingest.
-
-    :param store: Object store.
-    :param dataset: Dataset key.
-    :param ingest_id: The ingest.
-    :return: The manifest.
-    :raise FileNotFoundError: When its ingest files were never finished.
-    :raise CorruptionError: When it does not match its digest.
-    """
-    return read_document(store, ingest_manifest_key(dataset, ingest_id), IngestManifest)
-
-
 def _examine(
     source: SourceFile,
     dataset: str,
@@ -97,7 +85,6 @@ def _examine(
     on_progress: Progress | None,
 ) -> FileReport:
     ingest_id: str | None = None
-    scratch = store.scratch_path("ingest")
     try:
         with store.local_copy(source.key) as path:
             before = _check_size(path, config)
@@ -105,20 +92,25 @@ def _examine(
             ingest_id = make_ingest_id(dataset, sha256, config.data_digest())
             known = _known_manifest(store, dataset, ingest_id)
             if known is not None:
-                return _report(source, known)
+                if known.config["validation"] == config.model_dump(mode="json")["validation"]:
+                    return _report(source, known)
+                layout = None  # the files stay; whether they may enter is to be checked again
+            scratch = store.scratch_path("ingest")
             scratch.mkdir(parents=True)
             writer = IngestFileWriter(ingest_id, layout, scratch) if layout else None
-            conversion = convert(
-                path, dataset, sha256, config, writer, memory_limit_bytes, scratch / "order", on_progress
-            )
-            if _state(path) != before:
-                raise RefusedSourceError(
-                    "readable", "the file changed while it was read; run again when it is complete."
-                )
-            manifest = _manifest(source, sha256, dataset, ingest_id, config, conversion)
-            if writer is not None:
-                manifest.files = writer.finish(store, dataset)
-                write_document(store, ingest_manifest_key(dataset, ingest_id), manifest)
+            try:
+                with _unchanged(path, before):
+                    conversion = convert(
+                        path, dataset, sha256, config, writer, memory_limit_bytes, scratch / "order", on_progress
+                    )
+                manifest = _manifest(source, sha256, dataset, ingest_id, config, conversion)
+                if writer is not None:
+                    manifest.files = writer.finish(store, dataset)
+                    write_document(store, ingest_manifest_key(dataset, ingest_id), manifest)
+            finally:
+                if writer is not None:
+                    writer.close()
+                shutil.rmtree(scratch, ignore_errors=True)
             return _report(source, manifest)
     except RefusedSourceError as refusal:
         return FileReport(
@@ -130,8 +122,6 @@ def _examine(
             counts_from=None,
             findings=sort_findings(refusal.findings()),
         )
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _check_size(path: Path, config: DatasetConfig) -> tuple[int, int]:
@@ -143,6 +133,20 @@ def _check_size(path: Path, config: DatasetConfig) -> tuple[int, int]:
             f"the file has {state[0]} bytes, more than the {limit} of validation.max_file_bytes; split it.",
         )
     return state
+
+
+@contextmanager
+def _unchanged(path: Path, before: tuple[int, int]) -> Iterator[None]:
+    """Refuse the file when it changed meanwhile, whatever else was found wrong with it."""
+    change = "the file changed while it was read; run again when it is complete."
+    try:
+        yield
+    except RefusedSourceError as refusal:
+        if _state(path) != before:
+            raise RefusedSourceError("readable", change) from refusal
+        raise
+    if _state(path) != before:
+        raise RefusedSourceError("readable", change)
 
 
 def _state(path: Path) -> tuple[int, int]:

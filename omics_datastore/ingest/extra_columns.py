@@ -1,6 +1,10 @@
 """Source columns without a place in the tables, as one JSON text a row (``metadata_extra``)."""
 
+from collections.abc import Iterable
+
 import polars as pl
+
+from omics_datastore.ingest.column_mapping import INDEX
 
 
 def metadata_extra(frame: pl.DataFrame, rows: int) -> pl.Series:
@@ -18,3 +22,17 @@ def metadata_extra(frame: pl.DataFrame, rows: int) -> pl.Series:
     ]
     packed = pl.struct(finite).struct.json_encode()
     return frame.select(packed.alias("metadata_extra")).to_series()
+
+
+def with_index(extra: pl.DataFrame, index: pl.Series, sources: Iterable[str], *, kept: bool) -> pl.DataFrame:
+    """Add the index to the extra columns when no column of the table holds it, so that it is not lost.
+
+    :param extra: The extra columns.
+    :param index: The index.
+    :param sources: Source columns that a table column is filled from.
+    :param kept: Whether the index is in the table although no mapping says so.
+    :return: The extra columns, with the index as ``index`` unless the source has a column of that name.
+    """
+    if kept or INDEX in sources or INDEX in extra.columns:
+        return extra
+    return extra.with_columns(index.alias(INDEX))

@@ -6,11 +6,13 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from omics_datastore.ingest.booleans import to_boolean
 from omics_datastore.ingest.column_mapping import INDEX, map_columns
 from omics_datastore.ingest.configuration import DatasetConfig
-from omics_datastore.ingest.extra_columns import metadata_extra
+from omics_datastore.ingest.extra_columns import metadata_extra, with_index
 from omics_datastore.ingest.feature_ids import is_ensembl, strip_version
 from omics_datastore.ingest.frames import FrameReader
+from omics_datastore.ingest.manifest import Finding
 from omics_datastore.ingest.refusal import RefusedSourceError
 
 TARGETS = ("ensembl_id", "symbol", "biotype", "reference", "is_filtered")
@@ -29,12 +31,14 @@ class Features:
     """The features.
 
     ``table`` has ``feature_info``'s columns but ``ingest_id``; ``column`` int32 (features,) says to which column's
-    counts those of a column are added (its own, unless duplicates are summed); ``names`` is the index of var.
+    counts those of a column are added (its own, unless duplicates are summed); ``names`` is the index of var;
+    ``findings`` are warnings.
     """
 
     table: pl.DataFrame
     column: NDArray[np.int32]
     names: list[str]
+    findings: list[Finding]
 
 
 def read_features(frame: FrameReader, config: DatasetConfig) -> Features:
@@ -45,40 +49,44 @@ def read_features(frame: FrameReader, config: DatasetConfig) -> Features:
     :return: The features.
     :raise RefusedSourceError: For ids that are missing, of another kind, or not unique, and for a wrong mapping.
     """
+    frame.require((*config.var_mapping, *TARGETS, *ALIASES))
     columns = frame.read(0, frame.length)
     index = frame.index(0, frame.length)
     mapping = map_columns("var", frame.columns, config.var_mapping, TARGETS, ALIASES)
-    values = {
-        target: index if source == INDEX and source in config.var_mapping else columns[source]
-        for target, source in mapping.sources.items()
-    }
+    values = {target: index if source == INDEX else columns[source] for target, source in mapping.sources.items()}
     ids_from = mapping.sources.get("ensembl_id", INDEX)
     raw_ids = values.pop("ensembl_id", index).cast(pl.String)
     ids = strip_version(raw_ids)
-    _check_ids(ids, ids_from, columns, config)
+    where = f"the index of {frame.path}" if ids_from == INDEX else f"{frame.path}[{ids_from!r}]"
+    _check_ids(ids, where, columns, config)
+    index_kept = ids_from == INDEX or "symbol" not in values
     if ids_from != INDEX and "symbol" not in values:
         values["symbol"] = index
+    extra = with_index(columns.select(mapping.extra), index, mapping.sources.values(), kept=index_kept)
+    filtered = f"{frame.path}[{mapping.sources.get('is_filtered', '')!r}]"
     table = pl.DataFrame(
         {
-            "feature_index": pl.Series(range(frame.length), dtype=pl.Int64),
+            "feature_index": pl.int_range(frame.length, eager=True),
             "ensembl_id": ids,
             **{name: _text_or_null(values.get(name), frame.length) for name in ("symbol", "biotype", "reference")},
-            "is_filtered": _bool_or_null(values.get("is_filtered"), frame.length),
-            "metadata_extra": metadata_extra(columns.select(mapping.extra), frame.length),
+            "is_filtered": to_boolean(values.get("is_filtered"), filtered, 0, frame.length),
+            "metadata_extra": metadata_extra(extra, frame.length),
         }
     )
     column = np.arange(frame.length, dtype=np.int32)
     if not ids.is_unique().all():
-        table, column = _sum_duplicates(table, ids, config)
-    return Features(table, column, index.to_list())
+        table, column = _sum_duplicates(table, ids, where, config)
+    return Features(table, column, index.to_list(), frame.findings())
 
 
-def _check_ids(ids: pl.Series, ids_from: str, columns: pl.DataFrame, config: DatasetConfig) -> None:
-    where = "the index of var" if ids_from == INDEX else f"var[{ids_from!r}]"
+def _check_ids(ids: pl.Series, where: str, columns: pl.DataFrame, config: DatasetConfig) -> None:
     empty = ids.is_null() | (ids.str.strip_chars() == "")
     if empty.any():
         row = int(empty.arg_max() or 0)
-        raise RefusedSourceError("feature_ids", f"{where} has no id in row {row} ({int(empty.sum())} rows in all).")
+        raise RefusedSourceError(
+            "feature_ids",
+            f"{where} has no id in row {row} ({int(empty.sum())} rows in all); fill it in, or leave those features out.",
+        )
     if config.feature_ids == "any":
         return
     wrong = ~is_ensembl(ids)
@@ -106,14 +114,14 @@ def _advice(columns: pl.DataFrame) -> str:
 
 
 def _sum_duplicates(
-    table: pl.DataFrame, ids: pl.Series, config: DatasetConfig
+    table: pl.DataFrame, ids: pl.Series, where: str, config: DatasetConfig
 ) -> tuple[pl.DataFrame, NDArray[np.int32]]:
     if config.duplicate_features == "error":
         first = ids.filter(ids.is_duplicated())[0]
         rows = [row for row, name in enumerate(ids) if name == first]
         raise RefusedSourceError(
             "feature_ids",
-            f"{ids.filter(ids.is_duplicated()).n_unique()} feature ids stand more than once in var, "
+            f"{ids.filter(ids.is_duplicated()).n_unique()} feature ids stand more than once in {where}, "
             f"the first {first!r} in rows {', '.join(map(str, rows[:5]))}; make them unique or configure "
             "duplicate_features: sum.",
         )
@@ -125,13 +133,3 @@ def _text_or_null(values: pl.Series | None, length: int) -> pl.Series:
     if values is None:
         return pl.Series([None] * length, dtype=pl.String)
     return values.cast(pl.String)
-
-
-def _bool_or_null(values: pl.Series | None, length: int) -> pl.Series:
-    if values is None:
-        return pl.Series([None] * length, dtype=pl.Boolean)
-    if values.dtype == pl.String:
-        return values.str.to_lowercase().replace_strict(
-            {"true": True, "false": False}, default=None, return_dtype=pl.Boolean
-        )
-    return values.cast(pl.Boolean)

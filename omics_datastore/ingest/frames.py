@@ -5,6 +5,7 @@ groups or by reference into ``__categories``; nullable arrays) and the compound 
 category names are in ``uns`` (``<column>_categories``).
 """
 
+from collections.abc import Iterable
 from typing import Any
 
 import h5py
@@ -12,66 +13,39 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from omics_datastore.ingest.frame_values import gather, is_readable, text, to_series
+from omics_datastore.ingest.manifest import Finding
 from omics_datastore.ingest.refusal import RefusedSourceError
 
 
 class FrameReader:
     """Read a dataframe of an open file in ranges of rows.
 
+    ``columns`` are those that can be read, ``unreadable`` says of each other why not; the index is in neither.
+
     :param file: The open file.
     :param path: Path of the dataframe in the file, for example ``obs``.
-    :raise RefusedSourceError: When there is no dataframe at the path.
+    :raise RefusedSourceError: When there is no dataframe at the path, or it contradicts itself.
     """
 
     def __init__(self, file: h5py.File, path: str) -> None:
         node = file.get(path)
         if node is None:
             raise RefusedSourceError("readable", f"the file has no {path}; write it with anndata.")
-        self._path = path
+        self.path = path.replace("/", ".")
+        self.columns: list[str] = []
+        self.unreadable: dict[str, str] = {}
         self._node = node
+        self._categories: dict[str, pl.Series] = {}
         self._compound = isinstance(node, h5py.Dataset)
-        if self._compound:
-            self._open_compound(file)
-        else:
-            self._open_group(file)
-        duplicated = sorted({name for name in self.columns if self.columns.count(name) > 1})
+        try:
+            names = self._open_compound(file) if self._compound else self._open_group(file)
+        except (OSError, RuntimeError, KeyError) as error:
+            raise RefusedSourceError("readable", f"{path} is damaged ({error}); copy the file again.") from error
+        duplicated = sorted({name for name in names if names.count(name) > 1})
         if duplicated:
             raise RefusedSourceError("readable", f"{path} has two columns named {', '.join(duplicated)}; rename one.")
-
-    def _open_group(self, file: h5py.File) -> None:
-        node = self._node
-        index = node.attrs.get("_index")
-        if index is None or _text(index) not in node:
-            raise RefusedSourceError("readable", f"{self._path} has no index; write the file with anndata.")
-        self._index = _text(index)
-        self.columns = [_text(name) for name in node.attrs.get("column-order", [])]
-        missing = [name for name in self.columns if name not in node]
-        if missing:
-            raise RefusedSourceError("readable", f"{self._path} lacks its column {missing[0]!r}; write the file again.")
-        self.length = _length(node[self._index])
-        self._categories = {name: _group_categories(file, node[name]) for name in self.columns}
-        for name in self.columns:
-            length = _length(node[name])
-            if length != self.length:
-                raise RefusedSourceError(
-                    "readable",
-                    f"{self._path}[{name!r}] has {length} values for {self.length} rows; write the file again.",
-                )
-
-    def _open_compound(self, file: h5py.File) -> None:
-        names = self._node.dtype.names
-        if not names:
-            raise RefusedSourceError("readable", f"{self._path} is not a table; write the file with anndata.")
-        self._index = "index" if "index" in names else names[0]
-        self.columns = [name for name in names if name != self._index]
-        self.length = int(self._node.shape[0])
-        uns = file.get("uns")
-        self._categories = {
-            name: _decode(np.atleast_1d(uns[f"{name}_categories"][()]))
-            if isinstance(uns, h5py.Group) and isinstance(uns.get(f"{name}_categories"), h5py.Dataset)
-            else None
-            for name in self.columns
-        }
+        self.columns = [name for name in names if name not in self.unreadable]
 
     def index(self, start: int, stop: int) -> pl.Series:
         """Return the index of a range of rows as text.
@@ -79,8 +53,9 @@ class FrameReader:
         :param start: First row.
         :param stop: Row after the last.
         :return: Text series without nulls.
+        :raise RefusedSourceError: When the file is damaged there.
         """
-        return self._series(self._index, None, start, stop).cast(pl.String).fill_null("")
+        return self._series(self._index, start, stop).cast(pl.String).fill_null("")
 
     def read(self, start: int, stop: int) -> pl.DataFrame:
         """Return the columns of a range of rows; the index is not among them.
@@ -88,69 +63,150 @@ class FrameReader:
         :param start: First row.
         :param stop: Row after the last.
         :return: Text, integer, float and boolean columns; NaN and missing categories are null.
+        :raise RefusedSourceError: When the file is damaged there.
         """
-        return pl.DataFrame(
-            [self._series(name, self._categories[name], start, stop).alias(name) for name in self.columns]
-        )
+        return pl.DataFrame([self._series(name, start, stop).alias(name) for name in self.columns])
 
-    def _series(self, name: str, categories: pl.Series | None, start: int, stop: int) -> pl.Series:
+    def require(self, names: Iterable[str]) -> None:
+        """Refuse the file when one of these columns cannot be read; a missing one is no error.
+
+        :param names: Columns that something depends on.
+        :raise RefusedSourceError: For the first that cannot be read.
+        """
+        for name in names:
+            if name in self.unreadable:
+                raise RefusedSourceError(
+                    "readable",
+                    f"{self.path}[{name!r}] {self.unreadable[name]}, which Nexus cannot read; "
+                    "convert the column to text, numbers or categories.",
+                )
+
+    def findings(self) -> list[Finding]:
+        """Return a warning for each column that is left out because it cannot be read."""
+        return [
+            Finding(
+                rule="unreadable_columns",
+                severity="warning",
+                message=f"{self.path}[{name!r}] {reason}, which Nexus cannot read, and was left out.",
+            )
+            for name, reason in self.unreadable.items()
+        ]
+
+    def _open_group(self, file: h5py.File) -> list[str]:
+        node = self._node
+        index = node.attrs.get("_index")
+        if index is None or text(index) not in node:
+            raise RefusedSourceError("readable", f"{self.path} has no index; write the file with anndata.")
+        self._index = text(index)
+        names = [text(name) for name in node.attrs.get("column-order", [])]
+        self.length = _length(node[self._index])
+        for name in (self._index, *names):
+            if name not in node:
+                raise RefusedSourceError("readable", f"{self.path} lacks its column {name!r}; write the file again.")
+            reason = _why_unreadable(node[name])
+            if reason is not None:
+                self.unreadable[name] = reason
+                continue
+            length = _length(node[name])
+            if length != self.length:
+                raise RefusedSourceError(
+                    "readable",
+                    f"{self.path}[{name!r}] has {length} values for {self.length} rows; write the file again.",
+                )
+            categories = _categories(file, node[name])
+            if categories is not None:
+                self._categories[name] = categories
+        self._require_index()
+        return names
+
+    def _open_compound(self, file: h5py.File) -> list[str]:
+        names = self._node.dtype.names
+        if not names or self._node.ndim != 1:
+            raise RefusedSourceError("readable", f"{self.path} is not a table; write the file with anndata.")
+        self._index = "index" if "index" in names else names[0]
+        self.length = int(self._node.shape[0])
+        uns = file.get("uns")
+        for name in names:
+            dtype = self._node.dtype[name]
+            if not is_readable(dtype):
+                self.unreadable[name] = f"has the type {dtype}"
+            stored = uns.get(f"{name}_categories") if isinstance(uns, h5py.Group) else None
+            if isinstance(stored, h5py.Dataset) and dtype.kind in "iu":
+                self._categories[name] = to_series(np.atleast_1d(stored[()]))
+        self._require_index()
+        return [name for name in names if name != self._index]
+
+    def _require_index(self) -> None:
+        if self._index in self.unreadable:
+            raise RefusedSourceError(
+                "readable",
+                f"the index of {self.path} {self.unreadable[self._index]}, which Nexus cannot read; make it text.",
+            )
+
+    def _series(self, name: str, start: int, stop: int) -> pl.Series:
+        try:
+            return self._read(name, start, stop)
+        except (OSError, RuntimeError) as error:
+            raise RefusedSourceError(
+                "readable",
+                f"{self.path}[{name!r}] is damaged in rows {start} to {stop - 1} ({error}); copy the file again.",
+            ) from error
+        except IndexError as error:
+            raise RefusedSourceError(
+                "readable",
+                f"{self.path}[{name!r}] has the code {error} for {len(self._categories[name])} categories; "
+                "write the file again.",
+            ) from error
+
+    def _read(self, name: str, start: int, stop: int) -> pl.Series:
+        node = self._node if self._compound else self._node[name]
+        mask: NDArray[np.bool_] | None = None
         if self._compound:
-            return _to_series(self._node.fields([name])[start:stop][name], categories)
-        node = self._node[name]
-        if isinstance(node, h5py.Dataset):
-            return _to_series(node[start:stop], categories)
-        if "codes" in node:
-            return _to_series(node["codes"][start:stop], categories)
-        if "values" in node:
-            values = _to_series(node["values"][start:stop], None)
-            if "mask" not in node:
-                return values
-            masked = pl.Series(np.asarray(node["mask"][start:stop], dtype=bool))
-            return values.to_frame("v").with_columns(v=pl.when(~masked).then(pl.col("v"))).to_series()
-        raise RefusedSourceError(
-            "readable",
-            f"{self._path}[{name!r}] has the encoding {_text(node.attrs.get('encoding-type', 'unknown'))}, "
-            "which Nexus cannot read; convert the column to text, numbers or categories.",
-        )
+            values = node.fields([name])[start:stop][name]
+        elif isinstance(node, h5py.Dataset):
+            values = node[start:stop]
+        elif "codes" in node:
+            values = node["codes"][start:stop]
+        else:
+            values = node["values"][start:stop]
+            mask = np.asarray(node["mask"][start:stop], bool) if "mask" in node else None
+        if name in self._categories:
+            return gather(values, self._categories[name])
+        series = to_series(values)
+        if mask is None:
+            return series
+        return series.to_frame("v").select(pl.when(pl.Series(~mask)).then(pl.col("v"))).to_series()
+
+
+def _why_unreadable(node: Any) -> str | None:
+    """Return the predicate of a sentence about a column, or ``None`` when it can be read."""
+    if isinstance(node, h5py.Group):
+        parts = ("codes", "categories") if "codes" in node else ("values",)
+        if any(part not in node for part in parts):
+            return f"has the encoding {text(node.attrs.get('encoding-type', 'unknown'))}"
+        for part in parts:
+            reason = _why_unreadable(node[part])
+            if reason is not None:
+                return reason
+        return None
+    if node.shape is None or node.ndim != 1:
+        return f"has the shape {node.shape}"
+    return None if is_readable(node.dtype) else f"has the type {node.dtype}"
 
 
 def _length(node: Any) -> int:
-    if isinstance(node, h5py.Group):
-        inner = node.get("codes", node.get("values"))
-        return int(inner.shape[0]) if inner is not None else -1
-    return int(node.shape[0]) if node.ndim == 1 else -1
+    """Return the number of values of a column; -1 when its parts differ."""
+    if isinstance(node, h5py.Dataset):
+        return int(node.shape[0]) if node.shape is not None and node.ndim == 1 else -1
+    lengths = {int(node[part].shape[0]) for part in ("codes", "values", "mask") if part in node}
+    return lengths.pop() if len(lengths) == 1 else -1
 
 
-def _group_categories(file: h5py.File, node: Any) -> pl.Series | None:
+def _categories(file: h5py.File, node: Any) -> pl.Series | None:
     if isinstance(node, h5py.Group):
-        if "categories" not in node:
+        if "codes" not in node:
             return None
         inner = node["categories"]
-        return _decode(inner["values"][()] if isinstance(inner, h5py.Group) else inner[()])
+        return to_series(inner["values"][()] if isinstance(inner, h5py.Group) else inner[()])
     reference = node.attrs.get("categories")
-    return None if reference is None else _decode(file[reference][()])
-
-
-def _decode(values: NDArray[Any]) -> pl.Series:
-    return _to_series(values, None).cast(pl.String)
-
-
-def _to_series(values: NDArray[Any], categories: pl.Series | None) -> pl.Series:
-    if categories is not None:
-        codes = pl.Series(np.asarray(values).astype(np.int64))
-        known = codes.to_frame("c").select(
-            pl.when((pl.col("c") >= 0) & (pl.col("c") < len(categories))).then(pl.col("c"))
-        )
-        return categories.gather(known.to_series())
-    if values.dtype.kind in "OS":
-        return pl.Series([_text(value) for value in values.tolist()], dtype=pl.String)
-    if values.dtype.kind == "U":
-        return pl.Series(values.tolist(), dtype=pl.String)
-    series = pl.Series(np.ascontiguousarray(values).astype(values.dtype.newbyteorder("=")))
-    return series.fill_nan(None) if series.dtype.is_float() else series
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, bytes):
-        return value.decode("utf-8", "replace")
-    return str(value)
+    return None if reference is None else to_series(file[reference][()])

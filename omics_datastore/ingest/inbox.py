@@ -4,7 +4,7 @@
 is its configuration. Nothing here opens a source file.
 """
 
-import os
+import contextlib
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -109,42 +109,83 @@ def read_config(store: ObjectStore, drop: Drop) -> DatasetConfig:
     return parse_yaml(DatasetConfig, store.read(drop.sidecar), store.uri(drop.sidecar))
 
 
-def place_in_inbox(root: Path, dataset: str, files: Sequence[Path], sidecar: Path | None) -> None:
+def place_in_inbox(root: Path, dataset: str, files: Sequence[Path], sidecar: Path | None) -> "Placement":
     """Put files of this machine into the inbox of a folder store, by hard link where that is possible.
 
     :param root: Root of the folder store.
     :param dataset: Dataset key.
     :param files: Source files, each named ``*.h5ad``, no two of one name.
     :param sidecar: Configuration to put beside them.
-    :raise InputError: When a name is taken by another file, or a file cannot be read.
+    :return: What was placed, to be kept or undone.
+    :raise InputError: When a file cannot be read; nothing is placed then.
     """
-    folder = root / INBOX / dataset
-    folder.mkdir(parents=True, exist_ok=True)
-    if sidecar is not None:
-        _replace(sidecar, root / INBOX / f"{dataset}.yaml", link=False)
-    for file in files:
-        target = folder / file.name
-        if target.exists() and target.samefile(file):
-            continue
-        _replace(file, target, link=True)
-
-
-def _replace(source: Path, target: Path, *, link: bool) -> None:
-    partial = target.with_name(f".{target.name}.partial")
-    partial.unlink(missing_ok=True)
+    placement = Placement()
     try:
-        if link:
-            try:
-                os.link(source, partial)
-            except OSError:  # another file system, or one without hard links
+        if sidecar is not None:
+            placement.place(sidecar, root / INBOX / f"{dataset}.yaml", link=False)
+        for file in files:
+            single = root / INBOX / f"{dataset}{SUFFIX}"
+            if not (single.exists() and single.samefile(file)):
+                placement.place(file, root / INBOX / dataset / file.name, link=True)
+    except InputError:
+        placement.undo()
+        raise
+    return placement
+
+
+class Placement:
+    """Files that were put into the inbox, with what they took the place of."""
+
+    def __init__(self) -> None:
+        self._placed: list[tuple[Path, Path]] = []
+
+    def place(self, source: Path, target: Path, *, link: bool) -> None:
+        """Put one file in place; a file that is there already under that name is left alone.
+
+        :param source: The file.
+        :param target: Its place.
+        :param link: Try a hard link before a copy.
+        :raise InputError: When the file cannot be read.
+        """
+        if target.exists() and target.samefile(source):
+            return
+        target.parent.mkdir(parents=True, exist_ok=True)
+        partial, previous = (target.with_name(f".{target.name}.{word}") for word in ("partial", "previous"))
+        partial.unlink(missing_ok=True)
+        try:
+            if not (link and _linked(source, partial)):
                 shutil.copy2(source, partial)
-        else:
-            shutil.copy2(source, partial)
-    except OSError as error:
-        raise InputError(f"{source} cannot be put into the inbox: {error.strerror or error}.") from error
-    partial.replace(target)
-    # Renaming one hard link onto another of the same file leaves both names.
-    partial.unlink(missing_ok=True)
+        except OSError as error:
+            raise InputError(f"{source} cannot be put into the inbox: {error.strerror or error}.") from error
+        previous.unlink(missing_ok=True)
+        if target.exists():
+            target.rename(previous)
+        partial.replace(target)
+        self._placed.append((target, previous))
+
+    def undo(self) -> None:
+        """Take the files away again and put back what was there before."""
+        for target, previous in reversed(self._placed):
+            target.unlink(missing_ok=True)
+            if previous.exists():
+                previous.rename(target)
+            with contextlib.suppress(OSError):  # the folder is not empty
+                target.parent.rmdir()
+        self._placed.clear()
+
+    def keep(self) -> None:
+        """Forget what was there before."""
+        for _, previous in self._placed:
+            previous.unlink(missing_ok=True)
+        self._placed.clear()
+
+
+def _linked(source: Path, target: Path) -> bool:
+    try:
+        target.hardlink_to(source)
+    except OSError:  # another file system, or one without hard links
+        return False
+    return True
 
 
 def _drop(store: ObjectStore, dataset: str, entries: Sequence[StoredObject]) -> Drop | None:

@@ -2,8 +2,7 @@
 
 from pydantic import BaseModel
 
-from omics_datastore.ingest.create import read_manifest
-from omics_datastore.ingest.manifest import FileReport, IngestManifest
+from omics_datastore.ingest.manifest import FileReport, IngestManifest, read_manifest
 from omics_datastore.storage.documents import read_document, write_document
 from omics_datastore.storage.layout import ingest_set_key
 from omics_datastore.storage.object_store import ObjectStore

@@ -4,6 +4,10 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from omics_datastore.storage.documents import read_document
+from omics_datastore.storage.layout import ingest_manifest_key
+from omics_datastore.storage.object_store import ObjectStore
+
 
 class SourceFile(BaseModel):
     """A source file as it was observed in a store."""
@@ -97,3 +101,16 @@ class IngestManifest(BaseModel):
             if file.table == table:
                 return file
         raise KeyError(table)
+
+
+def read_manifest(store: ObjectStore, dataset: str, ingest_id: str) -> IngestManifest:
+    """Read the manifest of an ingest.
+
+    :param store: Object store.
+    :param dataset: Dataset key.
+    :param ingest_id: The ingest.
+    :return: The manifest.
+    :raise FileNotFoundError: When its ingest files were never finished.
+    :raise CorruptionError: When it does not match its digest.
+    """
+    return read_document(store, ingest_manifest_key(dataset, ingest_id), IngestManifest)

@@ -19,6 +19,8 @@ from omics_datastore.ingest.vectors import VectorReader, slab_length
 
 _BYTES_PER_ENTRY = 16
 """Roughly what one nonzero costs while its block is checked: value, column, count, position."""
+_LEAST_CHUNK_BYTES = 16 * 2**20
+"""Chunks of a file are read whole; those of up to this size are read whatever the memory limit."""
 
 
 @dataclass(frozen=True)
@@ -66,59 +68,70 @@ class Matrix:
         """Return how many values are stored: nonzeros of a sparse matrix, all of a dense one."""
         return self.shape[0] * self.shape[1] if self.layout == "dense" else int(self.node["data"].shape[0])
 
-    def blocks(self, limit_bytes: int) -> Iterator[RowBlock | EntryBlock]:
+    def blocks(self, memory_limit_bytes: int) -> Iterator[RowBlock | EntryBlock]:
         """Read the matrix once.
 
-        :param limit_bytes: Bytes that a block may cost, about.
+        :param memory_limit_bytes: Bytes of cell data that may be held at once; a block costs about an eighth of it.
         :return: Blocks that together hold every nonzero entry once.
         :raise RefusedSourceError: When the matrix contradicts itself or cannot be read.
         """
+        chunk_limit = max(_LEAST_CHUNK_BYTES, memory_limit_bytes // 2)
         if self.layout == "dense":
-            return self._dense_blocks(limit_bytes)
-        return self._sparse_blocks(limit_bytes)
+            return self._dense_blocks(memory_limit_bytes // 8, chunk_limit)
+        return self._sparse_blocks(memory_limit_bytes // 8, chunk_limit)
 
-    def _dense_blocks(self, limit_bytes: int) -> Iterator[RowBlock | EntryBlock]:
+    def _dense_blocks(self, limit_bytes: int, chunk_limit: int) -> Iterator[RowBlock | EntryBlock]:
         rows, columns = self.shape
         height, width = self.node.chunks or (1, columns)
-        # A value costs its own bytes and, at worst, the entry made of it.
-        budget = max(1, limit_bytes // (self.node.dtype.itemsize + _BYTES_PER_ENTRY))
-        if self.node.chunks and height * width > budget * 4:
+        size = self.node.dtype.itemsize
+        if self.node.chunks and height * width * size > chunk_limit:
             raise RefusedSourceError(
                 "matrix_structure",
-                f"{self.name} has chunks of {height} x {width} values, more than the memory limit of {limit_bytes} "
-                "bytes; rewrite the file with smaller chunks.",
+                f"{self.name} has chunks of {height} x {width} values, more than the {chunk_limit} bytes that may be "
+                "read at once; rewrite the file with smaller chunks or raise the memory limit.",
             )
+        # A value costs its own bytes and, at worst, the entry made of it.
+        budget = max(1, limit_bytes // (size + _BYTES_PER_ENTRY))
         if height * columns <= budget:
             width = columns
-            height *= max(1, budget // (height * columns))
+            height *= budget // (height * columns)
         else:
             width *= max(1, min(budget // (height * width), -(-columns // width)))
         for top in range(0, rows, height):
             for left in range(0, columns, width):
-                yield self._tile(top, min(rows, top + height), left, min(columns, left + width))
+                tile = self._tile(top, min(rows, top + height), left, min(columns, left + width))
+                strip = max(1, budget // tile.shape[1])
+                for first in range(0, len(tile), strip):
+                    yield self._entries(tile[first : first + strip], top + first, left)
 
-    def _tile(self, top: int, bottom: int, left: int, right: int) -> RowBlock | EntryBlock:
+    def _tile(self, top: int, bottom: int, left: int, right: int) -> NDArray[Any]:
         try:
-            tile = self.node[top:bottom, left:right]
-        except OSError as error:
+            return np.asarray(self.node[top:bottom, left:right])
+        except (OSError, RuntimeError) as error:
             raise RefusedSourceError(
                 "readable", f"{self.name} is damaged in rows {top} to {bottom - 1} ({error}); copy the file again."
             ) from error
-        rows, columns = np.nonzero(tile)
-        values = tile[rows, columns]
-        if right - left < self.shape[1]:
-            return EntryBlock(rows + top, (columns + left).astype(np.int32), values)
-        lengths = np.bincount(rows, minlength=bottom - top)
-        return RowBlock(top, np.concatenate([[0], np.cumsum(lengths)]), columns.astype(np.int32), values)
 
-    def _sparse_blocks(self, limit_bytes: int) -> Iterator[RowBlock | EntryBlock]:
+    def _entries(self, tile: NDArray[Any], top: int, left: int) -> RowBlock | EntryBlock:
+        height, width = tile.shape
+        filled = tile != 0
+        lengths = np.count_nonzero(filled, axis=1)
+        places = np.flatnonzero(filled)
+        values = tile.reshape(-1)[places]
+        rows = np.repeat(np.arange(height), lengths)
+        columns = (places - rows * width + left).astype(np.int32)
+        if width < self.shape[1]:
+            return EntryBlock(rows + top, columns, values)
+        return RowBlock(top, np.concatenate([[0], np.cumsum(lengths)]), columns, values)
+
+    def _sparse_blocks(self, limit_bytes: int, chunk_limit: int) -> Iterator[RowBlock | EntryBlock]:
         by_row = self.layout == "csr"
         majors, minors = self.shape if by_row else self.shape[::-1]
-        pointers = self._pointers(majors, limit_bytes)
+        pointers = self._pointers(majors, chunk_limit)
         budget = max(1, limit_bytes // _BYTES_PER_ENTRY)
         with (
-            closing(VectorReader(self.node["indices"], self.path, limit_bytes)) as indices,
-            closing(VectorReader(self.node["data"], self.path, limit_bytes)) as data,
+            closing(VectorReader(self.node["indices"], self.path, chunk_limit, kinds="iu")) as indices,
+            closing(VectorReader(self.node["data"], self.path, chunk_limit, kinds="iufb")) as data,
         ):
             if not indices.length == data.length == int(pointers[-1]):
                 raise RefusedSourceError(
@@ -143,8 +156,8 @@ class Matrix:
                     yield EntryBlock(minor.astype(np.int64), columns, values)
                 first = last
 
-    def _pointers(self, majors: int, limit_bytes: int) -> NDArray[np.int64]:
-        with closing(VectorReader(self.node["indptr"], self.path, limit_bytes)) as reader:
+    def _pointers(self, majors: int, chunk_limit: int) -> NDArray[np.int64]:
+        with closing(VectorReader(self.node["indptr"], self.path, chunk_limit, kinds="iu")) as reader:
             if reader.length != majors + 1:
                 raise RefusedSourceError(
                     "matrix_structure",
@@ -173,12 +186,12 @@ def find_matrix(file: h5py.File, path: Path, name: str) -> Matrix | None:
     :raise RefusedSourceError: When it is stored in a way that is not known.
     """
     node = file.get(name)
-    if node is None and name == "raw.X":
+    if node is None and name == "raw.X" and isinstance(file.get("raw"), h5py.Group):
         node = file.get("raw/X")
-    if node is None:
+    if node is None or (isinstance(node, h5py.Dataset) and node.shape is None):  # anndata writes None as a null
         return None
     if isinstance(node, h5py.Dataset):
-        if node.shape is None or node.ndim != 2 or node.dtype.kind not in "iufb":
+        if node.ndim != 2 or node.dtype.kind not in "iufb":
             raise RefusedSourceError(
                 "matrix_structure", f"{name} must be a matrix of numbers, not {node.dtype} {node.shape}."
             )
@@ -187,7 +200,8 @@ def find_matrix(file: h5py.File, path: Path, name: str) -> Matrix | None:
     kind = kind.decode() if isinstance(kind, bytes) else str(kind)
     shape = node.attrs.get("shape", node.attrs.get("h5sparse_shape"))
     layouts: dict[str, Literal["csr", "csc"]] = {"csr_matrix": "csr", "csr": "csr", "csc_matrix": "csc", "csc": "csc"}
-    if kind not in layouts or shape is None or any(part not in node for part in ("data", "indices", "indptr")):
+    complete = all(isinstance(node.get(part), h5py.Dataset) for part in ("data", "indices", "indptr"))
+    if kind not in layouts or np.shape(shape) != (2,) or not complete:
         raise RefusedSourceError(
             "matrix_structure", f"{name} is stored as {kind or 'an unknown kind'}, not as dense, CSR or CSC."
         )

@@ -18,6 +18,7 @@ RULES = (
     "cells_have_counts",
     "ontology_terms",
     "reserved_columns",
+    "unreadable_columns",
     "uns_kept",
 )
 """Every rule, in the order in which a report lists them."""

@@ -6,6 +6,7 @@ import h5py
 import numpy as np
 
 from omics_datastore.ingest.manifest import Finding
+from omics_datastore.ingest.refusal import RefusedSourceError
 from omics_datastore.keys import canonical_json
 
 _MAX_BYTES = 2**20
@@ -18,6 +19,7 @@ def read_uns(file: h5py.File, keep: tuple[str, ...]) -> tuple[dict[str, Any], li
     :param file: The open file.
     :param keep: Names of the entries; missing ones are passed over.
     :return: JSON values by name, and a warning for each entry that was too large to keep.
+    :raise RefusedSourceError: When the file is damaged there.
     """
     uns = file.get("uns")
     kept: dict[str, Any] = {}
@@ -28,7 +30,10 @@ def read_uns(file: h5py.File, keep: tuple[str, ...]) -> tuple[dict[str, Any], li
         node = uns.get(name)
         if node is None:
             continue
-        value = _value(node, _MAX_DEPTH) if _size(node) <= _MAX_BYTES else None
+        try:
+            value = _value(node, _MAX_DEPTH) if _size(node, _MAX_DEPTH) <= _MAX_BYTES else None
+        except (OSError, RuntimeError) as error:
+            raise RefusedSourceError("readable", f"uns[{name!r}] is damaged ({error}); copy the file again.") from error
         if value is None or len(canonical_json(value)) > _MAX_BYTES:
             message = f"uns[{name!r}] is empty or has more than {_MAX_BYTES} bytes and was not kept."
             findings.append(Finding(rule="uns_kept", severity="warning", message=message))
@@ -49,10 +54,11 @@ def uns_text(file: h5py.File, name: str) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def _size(node: Any) -> int:
+def _size(node: Any, depth: int) -> int:
     if isinstance(node, h5py.Dataset):
         return int(node.size or 0) * max(1, int(node.dtype.itemsize))
-    return sum(_size(child) for child in node.values() if isinstance(child, h5py.Dataset))
+    # Every entry counts for something, so that a group of very many is too large as well.
+    return sum(16 + _size(child, depth - 1) for child in node.values() if child is not None) if depth else 0
 
 
 def _value(node: Any, depth: int) -> Any:
@@ -60,7 +66,7 @@ def _value(node: Any, depth: int) -> Any:
         if depth == 0:
             return None
         return {str(name): _value(child, depth - 1) for name, child in node.items()}
-    if node.shape is None:
+    if node is None or node.shape is None:
         return None
     return _json(node[()])
 

@@ -25,14 +25,17 @@ class VectorReader:
 
     :param dataset: The dataset, of an open file.
     :param path: The file, opened a second time for direct reads.
-    :param limit_bytes: Refuse chunks that inflate to more.
-    :raise RefusedSourceError: When the dataset is not a vector of numbers, or its chunks are too large.
+    :param chunk_limit: Refuse chunks that inflate to more.
+    :param kinds: NumPy kinds that its dtype may have.
+    :raise RefusedSourceError: When the dataset is not a vector of such numbers, or its chunks are too large.
     """
 
-    def __init__(self, dataset: h5py.Dataset, path: Path, limit_bytes: int) -> None:
-        if dataset.ndim != 1 or dataset.dtype.kind not in "iufb":
+    def __init__(self, dataset: h5py.Dataset, path: Path, chunk_limit: int, kinds: str) -> None:
+        if dataset.shape is None or dataset.ndim != 1 or dataset.dtype.kind not in kinds:
+            what = "numbers" if "f" in kinds else "integers"
             raise RefusedSourceError(
-                "matrix_structure", f"{dataset.name} must be a vector of numbers, not {dataset.dtype} {dataset.shape}."
+                "matrix_structure",
+                f"{dataset.name} must be a vector of {what}, not {dataset.dtype} {dataset.shape}; write the file again.",
             )
         self.name = str(dataset.name)
         self.length = int(dataset.shape[0])
@@ -42,11 +45,11 @@ class VectorReader:
         self._chunk = int(dataset.chunks[0]) if dataset.chunks else 0
         self._shuffle = False
         self._cached: tuple[int, NDArray[Any]] | None = None
-        if self._chunk * self.dtype.itemsize > limit_bytes:
+        if self._chunk * self.dtype.itemsize > chunk_limit:
             raise RefusedSourceError(
                 "matrix_structure",
-                f"{self.name} has chunks of {self._chunk} values, more than the memory limit of {limit_bytes} bytes; "
-                "rewrite the file with smaller chunks.",
+                f"{self.name} has chunks of {self._chunk} values, more than the {chunk_limit} bytes that may be read "
+                "at once; rewrite the file with smaller chunks or raise the memory limit.",
             )
         if self._is_plain_gzip():
             self._offsets, self._sizes = self._chunk_table()
@@ -70,7 +73,7 @@ class VectorReader:
             if self._descriptor < 0:
                 return np.asarray(self._dataset[start:stop])
             return self._read_chunks(start, stop)
-        except (OSError, _INFLATE_ERROR) as error:
+        except (OSError, RuntimeError, _INFLATE_ERROR) as error:
             raise RefusedSourceError(
                 "readable", f"{self.name} is damaged between values {start} and {stop} ({error}); copy the file again."
             ) from error
@@ -78,6 +81,8 @@ class VectorReader:
     def _is_plain_gzip(self) -> bool:
         dataset = self._dataset
         if not self._chunk or self.length == 0 or dataset.dtype.newbyteorder("=") != dataset.dtype:
+            return False
+        if dataset.file.userblock_size:  # chunks are then placed relative to its end
             return False
         filters = dataset.id.get_create_plist()
         codes = [filters.get_filter(index)[0] for index in range(filters.get_nfilters())]

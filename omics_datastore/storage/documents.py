@@ -15,6 +15,8 @@ from omics_datastore.keys import canonical_json, digest
 from omics_datastore.storage.object_store import ObjectStore
 
 Model = TypeVar("Model", bound=BaseModel)
+_MARK = "document_digest"
+"""The last entry of every document: the digest of all others."""
 
 
 def write_document(store: ObjectStore, key: str, model: BaseModel, *, new: bool = False) -> str:
@@ -29,7 +31,7 @@ def write_document(store: ObjectStore, key: str, model: BaseModel, *, new: bool 
     """
     payload = model.model_dump(mode="json")
     mark = digest(payload)
-    text = json.dumps({"digest": mark, "payload": payload}, indent=1, ensure_ascii=False, allow_nan=False)
+    text = json.dumps({**payload, _MARK: mark}, indent=1, ensure_ascii=False, allow_nan=False)
     store.write(key, text.encode() + b"\n", new=new)
     return mark
 
@@ -45,10 +47,10 @@ def read_document(store: ObjectStore, key: str, kind: type[Model]) -> Model:
     :raise CorruptionError: When the content does not match its digest or its class.
     """
     try:
-        content = json.loads(store.read(key))
-        payload = content["payload"]
-        intact = digest(payload) == content["digest"]
-    except (ValueError, KeyError, TypeError) as error:
+        payload = json.loads(store.read(key))
+        mark = payload.pop(_MARK)
+        intact = digest(payload) == mark
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise CorruptionError(
             f"{store.uri(key)} is not a document of Nexus ({error}); delete it and run again."
         ) from error

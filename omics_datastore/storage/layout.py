@@ -8,6 +8,12 @@ WAREHOUSE = "warehouse/"
 EXTRACTS = "extracts/"
 REPORTS = "reports/"
 PIPELINES = "pipelines/"
+TASKS = "tasks/"
+
+
+def task_folder(root_run: str, step: str, number: int) -> str:
+    """Return the folder of a pipeline task's configuration, progress and result, with a slash at its end."""
+    return f"{TASKS}{root_run}/{step}/{number:04d}/"
 
 
 def feature_schema_key(name: str) -> str:
@@ -33,6 +39,16 @@ def ingest_manifest_key(dataset: str, ingest_id: str) -> str:
 def ingest_set_key(dataset: str) -> str:
     """Return the key of the list of a dataset's ingests, which is written after their manifests."""
     return f"{INGEST}{dataset}/ingest_set.json"
+
+
+def warehouse_file_key(table: str, ingest_id: str) -> str:
+    """Return the key of an ingest's rows of a table in the warehouse of a folder (hive partitions)."""
+    return f"{WAREHOUSE}{table}/ingest_id={ingest_id}/{table}.parquet"
+
+
+def warehouse_load_key(load: str) -> str:
+    """Return the key of the ``ingest_info`` rows of one load, whose appearance commits it."""
+    return f"{WAREHOUSE}ingest_info/{load}.parquet"
 
 
 def report_key(dataset: str) -> str:

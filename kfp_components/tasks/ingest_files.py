@@ -1,0 +1,84 @@
+"""The tasks that read source files: make ingest files, or only check."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+from kfp_components.configurations import IngestTaskConfig, IngestTaskResult
+from kfp_components.progress import ProgressWriter
+from kfp_components.tasks.task import run_task
+from omics_datastore.ingest.manifest import FileReport, SourceFile
+from omics_datastore.storage.object_store import ObjectStore
+
+_Read = Callable[[SourceFile, int, Callable[[int, int], None]], FileReport]
+
+
+def create_ingest_files_job(root: str, config_key: str) -> None:
+    """Make the ingest files of source files.
+
+    A refused file is a report with errors in the result, not a failure of the task.
+
+    :param root: Root of the object store.
+    :param config_key: Key of an :class:`~kfp_components.configurations.IngestTaskConfig`.
+    """
+    run_task(root, config_key, IngestTaskConfig, _create)
+
+
+def validate_anndata_job(root: str, config_key: str) -> None:
+    """Check source files and write nothing but their reports.
+
+    :param root: Root of the object store.
+    :param config_key: Key of an :class:`~kfp_components.configurations.IngestTaskConfig`.
+    """
+    run_task(root, config_key, IngestTaskConfig, _validate)
+
+
+def _create(store: ObjectStore, config: IngestTaskConfig) -> IngestTaskResult:
+    from omics_datastore.ingest.create import create_ingest_files
+
+    def read(source: SourceFile, memory: int, on_progress: Callable[[int, int], None]) -> FileReport:
+        return create_ingest_files(
+            source,
+            config.dataset,
+            config.config,
+            store,
+            layout=config.parquet,
+            memory_limit_bytes=memory,
+            on_progress=on_progress,
+        )
+
+    return _read_all(store, config, read)
+
+
+def _validate(store: ObjectStore, config: IngestTaskConfig) -> IngestTaskResult:
+    from omics_datastore.ingest.create import validate_source
+
+    def read(source: SourceFile, memory: int, on_progress: Callable[[int, int], None]) -> FileReport:
+        return validate_source(
+            source, config.dataset, config.config, store, memory_limit_bytes=memory, on_progress=on_progress
+        )
+
+    return _read_all(store, config, read)
+
+
+def _read_all(store: ObjectStore, config: IngestTaskConfig, read: _Read) -> IngestTaskResult:
+    """Read all source files side by side, the largest first, with the task's memory divided among the threads."""
+    sources = config.sources
+    progress = ProgressWriter(store, config.progress_key, "bytes", (source.size for source in sources))
+    workers = max(1, min(config.workers, len(sources)))
+    memory = max(1, config.memory_limit_bytes // workers)
+
+    def read_one(number: int) -> FileReport:
+        report = read(sources[number], memory, lambda done, total: progress.update(number, done, total))
+        progress.update(number, 1, 1)
+        return report
+
+    largest_first = sorted(range(len(sources)), key=lambda number: -sources[number].size)
+    with ThreadPoolExecutor(workers, thread_name_prefix="source") as pool:
+        futures = {number: pool.submit(read_one, number) for number in largest_first}
+        try:
+            reports = [futures[number].result() for number in range(len(sources))]
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    progress.finish()
+    return IngestTaskResult(reports=reports)

@@ -1,0 +1,35 @@
+"""What every task does around its work: read its configuration, leave its result or its refusal."""
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from pydantic import BaseModel
+
+from kfp_components.configurations import TaskConfig
+from kfp_components.results import write_failure
+from omics_datastore.errors import InputError
+from omics_datastore.storage.documents import parse_yaml, write_document
+from omics_datastore.storage.object_store import ObjectStore
+from omics_datastore.storage.open import open_store
+
+Config = TypeVar("Config", bound=TaskConfig)
+
+
+def run_task(root: str, config_key: str, kind: type[Config], work: Callable[[ObjectStore, Config], BaseModel]) -> None:
+    """Run the work of a task and leave what came of it under the configuration's result key.
+
+    :param root: Root of the object store.
+    :param config_key: Key of the task's configuration.
+    :param kind: The configuration's class.
+    :param work: Takes the store and the configuration, returns the result.
+    :raise InputError: When the work refused its input; the sentence is left in the place of the result.
+    """
+    store = open_store(root)
+    config = parse_yaml(kind, store.read(config_key), store.uri(config_key))
+    store.delete(config.result_key)
+    try:
+        result = work(store, config)
+    except InputError as error:
+        write_failure(store, config.result_key, error)
+        raise
+    write_document(store, config.result_key, result)

@@ -1,0 +1,83 @@
+"""``nexus cells``: count, describe and list values of the cells in the warehouse, before anything is built."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+import polars as pl
+
+from nexus_assets.cli.output import print_json, print_pairs, print_rows
+from nexus_assets.cli.session import Session, open_session
+from nexus_assets.cli.suggestions import SuggestingGroup
+from omics_datastore.query.filters import CellFilter, parse_condition
+
+if TYPE_CHECKING:
+    import ibis.expr.types as ir
+
+_WHERE = click.option(
+    "--where", multiple=True, metavar="CONDITION", help='For example "tissue == lung"; repeat for more, all must hold.'
+)
+_JSON = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+
+
+@click.group(cls=SuggestingGroup)
+def cells() -> None:
+    """Ask about the cells in the warehouse."""
+
+
+@cells.command()
+@_WHERE
+@click.option("--by", multiple=True, metavar="COLUMN", help="Count for every value of a column; repeat for more.")
+@_JSON
+def count(where: Sequence[str], by: Sequence[str], as_json: bool) -> None:
+    """Count cells."""
+    from omics_datastore.query.cells import count_by, count_cells
+
+    session = open_session()
+    chosen = select(session, where)
+    if by:
+        rows = session.warehouse.query(count_by(chosen, by)).to_dicts()
+        print_json(rows) if as_json else print_rows(rows, "no cells")
+        return
+    number = int(session.warehouse.query(count_cells(chosen))["cells"][0])
+    print_json({"cells": number}) if as_json else click.echo(number)
+
+
+@cells.command()
+@_WHERE
+@_JSON
+def describe(where: Sequence[str], as_json: bool) -> None:
+    """Sum cells up: how many, from where, how deep."""
+    from omics_datastore.query.cells import describe_cells
+
+    session = open_session()
+    row = session.warehouse.query(describe_cells(select(session, where))).to_dicts()[0]
+    print_json(row) if as_json else print_pairs({name.replace("_", " "): value for name, value in row.items()})
+
+
+@cells.command()
+@click.argument("column")
+@_WHERE
+@_JSON
+def values(column: str, where: Sequence[str], as_json: bool) -> None:
+    """List the values of a column with their cells."""
+    from omics_datastore.query.cells import column_values
+
+    session = open_session()
+    rows = session.warehouse.query(column_values(select(session, where), column)).to_dicts()
+    print_json(rows) if as_json else print_rows(rows, "no cells")
+
+
+def select(session: Session, where: Sequence[str]) -> "ir.Table":
+    """Select cells of the current ingests.
+
+    :param session: The session.
+    :param where: Conditions as somebody wrote them; all must hold.
+    :return: The cells, as an expression.
+    :raise InputError: When a condition cannot be read.
+    """
+    from omics_datastore.query.cells import selected_cells
+
+    conditions: tuple[Any, ...] = tuple(parse_condition(text) for text in where)
+    current = session.warehouse.ingests().filter(pl.col("is_current"))["ingest_id"].to_list()
+    return selected_cells(CellFilter(conditions=conditions), current)

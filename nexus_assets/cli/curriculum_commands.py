@@ -1,0 +1,133 @@
+"""``nexus curriculum``: build, list, show."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from nexus_assets.cli.output import print_json, print_pairs, print_rows, say
+from nexus_assets.cli.runs import run_job
+from nexus_assets.cli.session import Session, open_session
+from nexus_assets.cli.suggestions import SuggestingGroup
+from omics_datastore.errors import InputError
+from omics_datastore.keys import make_curriculum_partition, parse_curriculum_partition
+from omics_datastore.storage.layout import release_key, specification_key
+
+
+@click.group(cls=SuggestingGroup)
+def curriculum() -> None:
+    """Build curricula and look at them."""
+
+
+@curriculum.command()
+@click.argument("specification", metavar="SPEC.yaml", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+def build(specification: Path, as_json: bool) -> None:
+    """Build the curriculum of a specification and print the path of its release."""
+    session = open_session()
+    partition, state = build_curriculum(session, specification)
+    release = session.store.uri(release_key(*parse_curriculum_partition(partition)))
+    if as_json:
+        print_json({"curriculum": partition, "state": state, "release": release})
+        return
+    if state == "complete":
+        say(f"{partition} is this specification on this data already; nothing was made again.")
+    click.echo(release)
+
+
+@curriculum.command("list")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+def list_command(as_json: bool) -> None:
+    """List curricula and their versions."""
+    from omics_datastore.curriculum.versions import list_curricula
+
+    rows = [_row(entry) for entry in list_curricula(open_session().store)]
+    print_json(rows) if as_json else print_rows(
+        rows, "no curricula yet; build one with nexus curriculum build SPEC.yaml"
+    )
+
+
+@curriculum.command()
+@click.argument("name", metavar="NAME[.vN]")
+@click.option("--json", "as_json", is_flag=True, help="Print the release as JSON.")
+def show(name: str, as_json: bool) -> None:
+    """Show the release of a curriculum: its newest version, or the one that is named."""
+    session = open_session()
+    release = read_named_release(session, name)
+    if as_json:
+        print_json(release.model_dump(mode="json"))
+        return
+    folder = session.store.uri(release_key(release.name, release.version)).removesuffix("/release.json")
+    print_pairs(
+        {
+            "curriculum": make_curriculum_partition(release.name, release.version),
+            "folder": folder,
+            "cells": release.total_cells,
+            "shards": len(release.shards),
+            "genes": release.feature_count,
+            "features": release.feature_schema,
+            "order": f"{release.order}, seed {release.seed}",
+            "sources": len(release.ingests),
+            "bytes": sum(shard.size for shard in release.shards),
+        }
+    )
+    click.echo(f"\n{release.loaders['anndata'].strip()}")
+
+
+def build_curriculum(session: Session, path: Path) -> tuple[str, str]:
+    """Build the curriculum of a specification file.
+
+    :param session: The session.
+    :param path: The specification.
+    :return: Partition, and ``complete`` when it was there already or ``built``.
+    :raise InputError: When the specification is wrong or selects nothing.
+    """
+    from nexus_assets.partitions import CURRICULA, add_partition
+    from omics_datastore.curriculum.versions import parse_specification, resolve_version
+
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"the specification {path} cannot be read: {error.strerror}.") from error
+    specification = parse_specification(content, str(path))
+    version, state = resolve_version(specification, session.warehouse, session.store)
+    partition = make_curriculum_partition(specification.name, version)
+    if state != "complete":
+        add_partition(session.instance, CURRICULA, partition)
+        run_job(session, "build_curriculum", partition, {})
+        state = "built"
+    key = specification_key(specification.name)
+    if session.store.stat(key) is None or session.store.read(key) != content:
+        session.store.write(key, content)
+    return partition, state
+
+
+def read_named_release(session: Session, name: str) -> Any:
+    """Read a release by curriculum, with or without its version.
+
+    :param session: The session.
+    :param name: ``NAME`` or ``NAME.vN``.
+    :return: The release.
+    :raise InputError: When there is no such release.
+    """
+    from omics_datastore.curriculum.release_model import read_release
+    from omics_datastore.curriculum.versions import list_curricula
+
+    entries = list_curricula(session.store)
+    known = [entry for entry in entries if name in (entry.name, make_curriculum_partition(entry.name, entry.version))]
+    released = [entry for entry in known if entry.state == "released"]
+    if not released:
+        names = sorted({entry.name for entry in entries})
+        what = "is not released yet" if known else "does not exist"
+        raise InputError(f"the curriculum {name!r} {what}; there are {', '.join(names) or 'none'}.")
+    newest = max(released, key=lambda entry: entry.version)
+    return read_release(session.store, newest.name, newest.version)
+
+
+def _row(entry: Any) -> dict[str, Any]:
+    return {
+        "curriculum": make_curriculum_partition(entry.name, entry.version),
+        "state": entry.state,
+        "cells": entry.cells,
+        "shards": f"{entry.shards} of {entry.bins}" if entry.bins is not None else None,
+    }

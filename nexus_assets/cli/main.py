@@ -1,0 +1,57 @@
+"""The ``nexus`` command: its groups, and how errors end a process.
+
+0 when all was done; 2 for a usage or input error, with one sentence on standard error; 1 for anything else.
+"""
+
+import os
+import sys
+import warnings
+
+import click
+
+from nexus_assets.cli.cells_commands import cells
+from nexus_assets.cli.curriculum_commands import curriculum
+from nexus_assets.cli.dataset_commands import datasets
+from nexus_assets.cli.demo_command import demo
+from nexus_assets.cli.doctor_command import doctor
+from nexus_assets.cli.ingest_command import ingest
+from nexus_assets.cli.schema_commands import schema
+from nexus_assets.cli.suggestions import SuggestingGroup
+from nexus_assets.cli.up_command import up
+from omics_datastore.errors import InputError, NexusError
+from omics_datastore.version import NEXUS_VERSION
+
+
+@click.group(cls=SuggestingGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(NEXUS_VERSION, prog_name="nexus")
+@click.option("--root", metavar="FOLDER", help="Folder that holds everything (NEXUS_ROOT; ./nexus-data).")
+def cli(root: str | None) -> None:
+    """Turn AnnData files into a warehouse and into curricula to train on."""
+    if root is not None:
+        os.environ["NEXUS_ROOT"] = root
+
+
+for command in (up, demo, ingest, curriculum, cells, datasets, schema, doctor):
+    cli.add_command(command)
+
+
+def main() -> None:
+    """Run the command line and exit."""
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")
+    try:
+        cli.main(prog_name="nexus", standalone_mode=False)
+    except click.exceptions.Exit as done:
+        sys.exit(done.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("nexus: stopped.", err=True)
+        sys.exit(130)
+    except InputError as error:
+        click.echo(f"nexus: {error}", err=True)
+        sys.exit(2)
+    except NexusError as error:
+        click.echo(f"nexus: {error}", err=True)
+        sys.exit(1)

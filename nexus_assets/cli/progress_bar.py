@@ -1,0 +1,49 @@
+"""A bar on the terminal for the pipelines of a run."""
+
+from typing import Any
+
+from kfp_components.progress import Progress
+from nexus_resources.pipelines.observer import How, PipelineObserver
+from nexus_resources.pipelines.resource import LocalPipelinesResource
+from nexus_resources.pipelines.states import JobStatus
+
+
+class TerminalPipelines(LocalPipelinesResource):
+    """Run pipelines locally and show how far they are."""
+
+    def observers(self) -> list[PipelineObserver]:
+        return [BarObserver()]
+
+
+class BarObserver(PipelineObserver):
+    """Draw one bar on standard error while a job runs."""
+
+    def __init__(self) -> None:
+        self._bar: Any = None
+        self._task: Any = None
+
+    def submitted(self, job_id: str, link: str, how: How) -> None:  # noqa: ARG002
+        from rich.console import Console
+        from rich.progress import BarColumn, SpinnerColumn, TextColumn, TimeRemainingColumn
+        from rich.progress import Progress as Bar
+
+        self._bar = Bar(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.percentage:>3.0f}%"),
+            TimeRemainingColumn(),
+            console=Console(stderr=True),
+            transient=True,
+        )
+        self._task = self._bar.add_task(job_id.rsplit("-", 2)[0].removeprefix("nexus-").replace("-", " "), total=None)
+        self._bar.start()
+
+    def progress(self, progress: Progress) -> None:
+        if self._bar is not None:
+            self._bar.update(self._task, completed=progress.done, total=progress.total or None)
+
+    def state_changed(self, status: JobStatus) -> None:
+        if self._bar is not None and status.state.is_final:
+            self._bar.stop()
+            self._bar = None

@@ -1,0 +1,88 @@
+"""Run a job in this process, recorded in the instance that the web UI shows, with a bar on a terminal."""
+
+import sys
+import warnings
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from nexus_assets.cli.output import say
+from nexus_assets.cli.session import Session
+from omics_datastore.errors import InputError, NexusError
+
+if TYPE_CHECKING:
+    import dagster as dg
+
+
+class RunFailedError(NexusError):
+    """Say that a run failed for a reason that is not an input: its id and the reason."""
+
+
+def run_job(session: Session, job: str, partition: str, tags: Mapping[str, str]) -> "dg.ExecuteInProcessResult":
+    """Run a job for one partition and wait for it.
+
+    :param session: The session.
+    :param job: Name of the job.
+    :param partition: Partition key; it must be known to the instance.
+    :param tags: Tags of the run.
+    :return: The result, of a run that succeeded.
+    :raise InputError: When an input is at fault; the message is the step's own sentence.
+    :raise RunFailedError: When anything else is.
+    """
+    from nexus_assets.definitions import build_defs
+    from nexus_assets.policy import REQUESTED_BY, os_user
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Dagster's notes on its own future are not for the user of a command
+        definition = build_defs(_resources(session)).resolve_job_def(job)
+    result = definition.execute_in_process(
+        instance=session.instance,
+        partition_key=partition,
+        tags={REQUESTED_BY: os_user(), **tags},
+        run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+        raise_on_error=False,
+    )
+    if not result.success:
+        raise _error(result)
+    return result
+
+
+def materialization_metadata(result: "dg.ExecuteInProcessResult", asset: list[str]) -> dict[str, Any]:
+    """Return the metadata of what a run made.
+
+    :param result: The run.
+    :param asset: Key of an asset.
+    :return: Plain values by name; empty when the run did not make it.
+    """
+    for event in result.get_asset_materialization_events():
+        if event.asset_key is not None and list(event.asset_key.path) == asset:
+            metadata = event.step_materialization_data.materialization.metadata
+            return {name: value.value for name, value in metadata.items()}
+    return {}
+
+
+def _resources(session: Session) -> "Mapping[str, object]":
+    from nexus_assets.cli.progress_bar import TerminalPipelines
+    from nexus_resources.deployment import deployment_resources
+
+    resources: dict[str, Any] = dict(deployment_resources(session.settings))
+    if sys.stderr.isatty():
+        resources["pipelines"] = TerminalPipelines(**resources["pipelines"].model_dump())
+    return resources
+
+
+def _error(result: "dg.ExecuteInProcessResult") -> NexusError:
+    from nexus_assets.policy import is_input_failure
+
+    for event in result.all_events:
+        if not event.is_step_failure:
+            continue
+        data = event.step_failure_data
+        failure = data.user_failure_data
+        if failure is not None and is_input_failure(failure):
+            return InputError(failure.description or "the run failed")
+        error = data.error
+        cause = error.cause if error is not None and error.cause is not None else error
+        reason = (failure.description if failure is not None else None) or (cause.message.strip() if cause else "")
+        say(f"nexus: run {result.run_id} failed in step {event.step_key}; see it with nexus up.")
+        return RunFailedError(reason or "the run failed without saying why")
+    return RunFailedError(f"run {result.run_id} did not succeed")

@@ -1,0 +1,105 @@
+"""What every command works with: the settings, the stores, and the Dagster instance that the web UI shows."""
+
+import os
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from nexus_resources.settings import Settings, read_settings
+from omics_datastore.storage.folder import FolderStore
+
+if TYPE_CHECKING:
+    import dagster as dg
+
+    from omics_datastore.warehouse.warehouse import Warehouse
+
+_INSTANCE = """\
+# Written by nexus when it was not there; yours to change.
+telemetry:
+  enabled: false
+nux:
+  enabled: false
+run_coordinator:
+  module: dagster.core.run_coordinator
+  class: QueuedRunCoordinator
+concurrency:
+  runs:
+    max_concurrent_runs: 2
+    tag_concurrency_limits:
+      - key: dagster/partition
+        value:
+          applyLimitPerUniqueValue: true
+        limit: 1
+run_monitoring:
+  enabled: true
+  start_timeout_seconds: 180
+  free_slots_after_run_end_seconds: 120
+sensors:
+  use_threads: true
+  num_workers: 2
+retention:
+  schedule:
+    purge_after_days: 90
+  sensor:
+    purge_after_days:
+      skipped: 1
+      failure: 30
+      success: 90
+"""
+_WORKSPACE = """\
+load_from:
+  - python_module:
+      module_name: nexus_assets.definitions
+      location_name: nexus
+"""
+
+
+@dataclass(frozen=True)
+class Session:
+    """Open things of the deployment once, when they are asked for."""
+
+    settings: Settings
+
+    @cached_property
+    def store(self) -> FolderStore:
+        """Return the object store."""
+        return FolderStore(self.settings.root_path)
+
+    @cached_property
+    def warehouse(self) -> "Warehouse":
+        """Return the warehouse."""
+        from omics_datastore.warehouse.open import open_warehouse
+
+        return open_warehouse(self.store.root, self.store)
+
+    @cached_property
+    def instance(self) -> "dg.DagsterInstance":
+        """Return the Dagster instance, made when it is not there yet."""
+        import dagster as dg
+
+        prepare_dagster_home(self.settings)
+        return dg.DagsterInstance.get()
+
+
+def open_session() -> Session:
+    """Read the settings and open a session.
+
+    :return: The session.
+    :raise InputError: When a setting is wrong.
+    """
+    return Session(read_settings())
+
+
+def prepare_dagster_home(settings: Settings) -> None:
+    """Make the folder of the Dagster instance and point Dagster to it.
+
+    :param settings: The settings.
+    """
+    home = settings.dagster_home
+    home.mkdir(parents=True, exist_ok=True)
+    for name, content in (("dagster.yaml", _INSTANCE), ("workspace.yaml", _WORKSPACE)):
+        path = home / name
+        if not path.exists():
+            path.write_text(content)
+    os.environ["DAGSTER_HOME"] = str(home)
+    os.environ["NEXUS_ROOT"] = str(settings.root_path)

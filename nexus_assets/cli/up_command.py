@@ -1,0 +1,128 @@
+"""``nexus up``: the Dagster web UI and daemon on this machine, ended together."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from types import FrameType
+
+import click
+
+from nexus_assets.cli.output import say
+from nexus_assets.cli.session import open_session, prepare_dagster_home
+from nexus_resources.settings import Settings
+from omics_datastore.errors import InputError, NexusError
+from omics_datastore.storage.layout import FEATURE_SCHEMAS, INBOX, SPECIFICATIONS
+
+_HOST = "127.0.0.1"
+_STOP_SECONDS = 20.0
+_START_SECONDS = 120.0
+
+
+@click.command()
+@click.option("--port", default=3000, show_default=True, help="Port of the web UI on 127.0.0.1.")
+def up(port: int) -> None:
+    """Start the web UI and the daemon; Ctrl-C ends both."""
+    settings = open_session().settings
+    prepare_dagster_home(settings)
+    for folder in (INBOX, FEATURE_SCHEMAS, SPECIFICATIONS):
+        (settings.root_path / folder).mkdir(parents=True, exist_ok=True)
+    _check_port(port)
+    processes = start_servers(settings, port)
+    try:
+        _wait_until_it_answers(processes, port)
+        say(f"Nexus is at http://{_HOST}:{port} and watches {settings.root_path / INBOX}; Ctrl-C ends it.")
+        _watch(processes)
+    finally:
+        _stop(processes)
+
+
+def start_servers(settings: Settings, port: int) -> "list[subprocess.Popen[bytes]]":
+    """Start the web server and the daemon, each logging into the Dagster home.
+
+    :param settings: The settings; the Dagster home must be prepared.
+    :param port: Port of the web server.
+    :return: Both processes.
+    """
+    workspace = str(settings.dagster_home / "workspace.yaml")
+    scripts = Path(sys.executable).parent
+    commands = {
+        "webserver": [str(scripts / "dagster-webserver"), "-h", _HOST, "-p", str(port), "-w", workspace],
+        "daemon": [str(scripts / "dagster-daemon"), "run", "-w", workspace],
+    }
+    environment = {
+        **os.environ,
+        "PATH": f"{scripts}{os.pathsep}{os.environ.get('PATH', '')}",
+        "PYTHONWARNINGS": "ignore",
+    }
+    processes = []
+    for name, command in commands.items():
+        with (settings.dagster_home / f"{name}.log").open("ab") as log:
+            processes.append(
+                subprocess.Popen(
+                    command, cwd=settings.root_path, env=environment, stdout=log, stderr=log, start_new_session=True
+                )
+            )
+    return processes
+
+
+def _check_port(port: int) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((_HOST, port))
+        except OSError as error:
+            raise InputError(
+                f"port {port} on {_HOST} is taken ({error.strerror}); choose another with --port."
+            ) from error
+
+
+def _wait_until_it_answers(processes: "Sequence[subprocess.Popen[bytes]]", port: int) -> None:
+    deadline = time.monotonic() + _START_SECONDS
+    while time.monotonic() < deadline:
+        _check_running(processes)
+        with socket.socket() as probe:
+            probe.settimeout(1)
+            if probe.connect_ex((_HOST, port)) == 0:
+                return
+        time.sleep(0.2)
+    raise NexusError(
+        f"the web UI did not answer within {_START_SECONDS:.0f} seconds; see webserver.log in the Dagster home."
+    )
+
+
+def _watch(processes: "Sequence[subprocess.Popen[bytes]]") -> None:
+    def stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, stop)
+    try:
+        while True:
+            _check_running(processes)
+            time.sleep(0.5)
+    except KeyboardInterrupt:
+        say("Stopping.")
+
+
+def _check_running(processes: "Sequence[subprocess.Popen[bytes]]") -> None:
+    for process in processes:
+        if process.poll() is not None:
+            name = Path(str(process.args[0])).name if isinstance(process.args, list) else "a server"
+            raise NexusError(f"{name} ended with code {process.returncode}; see its log in the Dagster home.")
+
+
+def _stop(processes: "Sequence[subprocess.Popen[bytes]]") -> None:
+    for process in processes:
+        if process.poll() is None:
+            process.send_signal(signal.SIGINT)
+    deadline = time.monotonic() + _STOP_SECONDS
+    for process in processes:
+        try:
+            process.wait(max(0.1, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()

@@ -1,0 +1,33 @@
+"""Assemble the code location: the defs folder, the policy for every spec, the resources of the deployment."""
+
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+
+import dagster as dg
+
+from nexus_assets.policy import apply_policy
+from nexus_resources.deployment import deployment_resources
+from nexus_resources.settings import read_settings
+
+
+def build_defs(resources: Mapping[str, object] | None = None) -> dg.Definitions:
+    """Build the definitions.
+
+    :param resources: ``store``, ``warehouse`` and ``pipelines``; those of the deployment by default.
+    :return: The definitions.
+    :raise InputError: When the environment has a setting that cannot be.
+    """
+    chosen = deployment_resources(read_settings()) if resources is None else resources
+    loaded = dg.load_from_defs_folder(path_within_project=Path(__file__).parent)
+    with warnings.catch_warnings():
+        # Mapping specs is preview in Dagster 1.13, which is why the version is pinned.
+        warnings.simplefilter("ignore", dg.PreviewWarning)
+        owned = loaded.map_asset_specs(func=apply_policy)
+    return dg.Definitions.merge(owned, dg.Definitions(resources=chosen))
+
+
+@dg.definitions
+def defs() -> dg.Definitions:
+    """Return the definitions of this code location."""
+    return build_defs()

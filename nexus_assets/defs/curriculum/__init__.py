@@ -1,0 +1,1 @@
+"""Feature schemas, plans, shards and releases."""

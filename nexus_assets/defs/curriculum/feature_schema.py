@@ -1,0 +1,37 @@
+"""Feature schemas: the CSV files under ``feature_schemas/``, read and checked."""
+
+import dagster as dg
+
+from nexus_assets.partitions import FEATURE_SCHEMAS, check_partition
+from nexus_assets.policy import AssetResult, input_failures
+from nexus_assets.report_metadata import place, table
+from nexus_resources.stores import StoreResource
+from omics_datastore.storage.layout import feature_schema_key
+
+FEATURE_SCHEMA = ["curriculum", "feature_schema"]
+
+
+@dg.asset(
+    key=FEATURE_SCHEMA,
+    partitions_def=FEATURE_SCHEMAS,
+    group_name="curriculum",
+    kinds={"csv"},
+    description="A named, ordered gene list: the columns of a curriculum's shards.",
+)
+def feature_schema(context: dg.AssetExecutionContext, store: StoreResource) -> AssetResult:
+    """Read and check a feature schema."""
+    from omics_datastore.curriculum.feature_schema import load_feature_schema
+
+    name = check_partition(FEATURE_SCHEMAS, context.partition_key)
+    objects = store.open()
+    with input_failures():
+        schema = load_feature_schema(objects, name)
+    return dg.MaterializeResult(
+        metadata={
+            "file": place(objects.uri(feature_schema_key(name))),
+            "features": schema.features.height,
+            "without_symbol": schema.features["feature_name"].null_count(),
+            "first_features": table(schema.features.head(50).to_dicts()),
+        },
+        data_version=dg.DataVersion(schema.digest()[:16]),
+    )

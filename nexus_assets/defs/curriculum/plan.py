@@ -1,0 +1,110 @@
+"""Plans of curricula: what is pinned, which bins there are.
+
+The Dagster process plans itself: it is one ordered query of the warehouse, and the refusal of a specification is
+wanted here. With ``client_calls: pipeline`` the component of the same name plans.
+"""
+
+from typing import TYPE_CHECKING
+
+import dagster as dg
+
+from nexus_assets.defs.curriculum.feature_schema import FEATURE_SCHEMA
+from nexus_assets.defs.warehouse.snapshot import SNAPSHOT
+from nexus_assets.partitions import CURRICULA, check_partition
+from nexus_assets.pipeline_run import request_writer, run_pipeline
+from nexus_assets.policy import AssetResult, blocking_check, check_result, input_failures
+from nexus_assets.report_metadata import place, table
+from nexus_resources.pipelines.resource import PipelinesResource
+from nexus_resources.stores import StoreResource, WarehouseResource
+from omics_datastore.keys import parse_curriculum_partition
+from omics_datastore.storage.layout import plan_key
+
+if TYPE_CHECKING:
+    from omics_datastore.curriculum.plan_model import CurriculumPlan
+
+PLAN = ["curriculum", "plan"]
+
+
+@dg.asset(
+    key=PLAN,
+    partitions_def=CURRICULA,
+    deps=[
+        dg.AssetDep(SNAPSHOT),
+        dg.AssetDep(FEATURE_SCHEMA, partition_mapping=dg.AllPartitionMapping()),
+    ],
+    group_name="curriculum",
+    kinds={"duckdb", "parquet"},
+    check_specs=[blocking_check("bins_cover_all_cells", PLAN, "Every selected cell is in exactly one bin.", CURRICULA)],
+    description="The pinned ingests, genes, obs columns and bins of a curriculum, before any count is read.",
+)
+def plan(
+    context: dg.AssetExecutionContext, store: StoreResource, warehouse: WarehouseResource, pipelines: PipelinesResource
+) -> AssetResult:
+    """Plan a version of a curriculum, or find that it is planned."""
+    from omics_datastore.curriculum.versions import load_specification
+
+    from omics_datastore.curriculum.plan import plan_curriculum, read_plan
+
+    name, version = parse_curriculum_partition(check_partition(CURRICULA, context.partition_key))
+    objects = store.open()
+    with input_failures():
+        if pipelines.client_calls == "pipeline":
+            requests = request_writer(context, objects, pipelines, "plan")
+            run_pipeline(
+                context, pipelines, requests.plan(warehouse.uri, name, version, pipelines.bins_per_group), PLAN
+            )
+            planned = read_plan(objects, name, version)
+        else:
+            specification = load_specification(objects, name, version)
+            planned = plan_curriculum(
+                specification, version, warehouse.open(), objects, bins_per_group=pipelines.bins_per_group
+            )
+    for warning in planned.warnings:
+        context.log.warning(warning)
+    return _result(planned, objects.uri(plan_key(name, version)))
+
+
+def _result(planned: "CurriculumPlan", address: str) -> AssetResult:
+    binned = sum(item.cells for item in planned.bins)
+    pinned = sum(ingest.cells for ingest in planned.ingests)
+    full = all(item.cells == planned.bin_size for item in planned.bins[:-1])
+    return dg.MaterializeResult(
+        metadata={
+            "plan": place(address),
+            "dagster/partition_row_count": planned.total_cells,
+            "bins": len(planned.bins),
+            "bin_size": planned.bin_size,
+            "features": planned.feature_count,
+            "feature_schema": planned.feature_schema,
+            "specification": dg.MetadataValue.json(planned.specification),
+            "ingests": table(
+                [
+                    {
+                        "ingest_id": ingest.ingest_id,
+                        "cells": ingest.cells,
+                        "features_measured": ingest.features_measured,
+                        "source": ingest.source_uri,
+                    }
+                    for ingest in planned.ingests
+                ]
+            ),
+            "obs_columns": table(
+                [
+                    {"column": column.name, "kind": column.kind, "categories": len(column.categories or [])}
+                    for column in planned.obs_columns
+                ]
+            ),
+            "warnings": table([{"warning": warning} for warning in planned.warnings]),
+        },
+        data_version=dg.DataVersion(planned.specification_digest[:16]),
+        check_results=[
+            check_result(
+                "bins_cover_all_cells",
+                PLAN,
+                passed=binned == planned.total_cells == pinned and full,
+                cells=planned.total_cells,
+                in_bins=binned,
+                of_pinned_ingests=pinned,
+            )
+        ],
+    )

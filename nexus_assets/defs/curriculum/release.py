@@ -1,0 +1,71 @@
+"""Releases of curricula: the document that makes a folder of shards a curriculum, written last.
+
+The Dagster process releases itself, since it only reads records and writes three small files; with
+``client_calls: pipeline`` the component of the same name does.
+"""
+
+import dagster as dg
+
+from nexus_assets.defs.curriculum.extract import EXTRACT
+from nexus_assets.defs.curriculum.plan import PLAN
+from nexus_assets.partitions import CURRICULA
+from nexus_assets.pipeline_run import request_writer, run_pipeline
+from nexus_assets.policy import AssetResult, blocking_check, check_result
+from nexus_assets.report_metadata import place, table
+from nexus_resources.pipelines.resource import PipelinesResource
+from nexus_resources.stores import StoreResource
+from omics_datastore.keys import parse_curriculum_partition
+from omics_datastore.storage.layout import release_key
+
+RELEASE = ["curriculum", "release"]
+
+
+@dg.asset(
+    key=RELEASE,
+    partitions_def=CURRICULA,
+    deps=[EXTRACT, PLAN],
+    group_name="curriculum",
+    kinds={"anndata", "json"},
+    check_specs=[
+        blocking_check("loader_opens_shards", RELEASE, "The training client's rules hold for the shards.", CURRICULA)
+    ],
+    description="`release.json`: specification, pinned sources with checksums, shards with checksums, how to load it.",
+)
+def release(context: dg.AssetExecutionContext, store: StoreResource, pipelines: PipelinesResource) -> AssetResult:
+    """Check the shards as their readers will, and release them."""
+    from omics_datastore.curriculum.release import release_curriculum
+    from omics_datastore.curriculum.release_model import read_release
+    from omics_datastore.curriculum.verify import verify_curriculum
+
+    name, version = parse_curriculum_partition(context.partition_key)
+    objects = store.open()
+    found = verify_curriculum(name, version, objects)
+    if pipelines.client_calls == "pipeline" and not found.problems:
+        run_pipeline(
+            context, pipelines, request_writer(context, objects, pipelines, "release").finish(name, version), RELEASE
+        )
+    elif not found.problems:
+        release_curriculum(name, version, objects, workers=pipelines.workers)
+    check = check_result(
+        "loader_opens_shards",
+        RELEASE,
+        passed=not found.problems,
+        shards_opened=len(found.shards),
+        first_problem=found.problems[0] if found.problems else "none",
+    )
+    if found.problems:
+        return dg.MaterializeResult(check_results=[check])
+    made = read_release(objects, name, version)
+    return dg.MaterializeResult(
+        metadata={
+            "release": place(objects.uri(release_key(name, version))),
+            "dagster/partition_row_count": made.total_cells,
+            "shards": len(made.shards),
+            "bytes": sum(shard.size for shard in made.shards),
+            "genes": made.feature_count,
+            "load_with_anndata": dg.MetadataValue.md(f"```python\n{made.loaders['anndata'].strip()}\n```"),
+            "sources": table([ingest.model_dump() for ingest in made.ingests]),
+        },
+        data_version=dg.DataVersion(made.specification_digest[:16]),
+        check_results=[check],
+    )

@@ -1,0 +1,147 @@
+"""Source files, their validation reports and their ingest files; one pass makes both of the latter."""
+
+from collections.abc import Iterator
+
+import dagster as dg
+
+from nexus_assets.partitions import DATASETS, check_partition
+from nexus_assets.pipeline_run import METADATA_JOB, request_writer, run_pipeline
+from nexus_assets.policy import AssetResult, blocking_check, check_result, input_failure, input_failures
+from nexus_assets.report_metadata import place, table
+from nexus_resources.pipelines.requests import ingest_reports
+from nexus_resources.pipelines.resource import PipelinesResource
+from nexus_resources.stores import StoreResource
+from omics_datastore.ingest.inbox import Drop, read_config, read_drop
+from omics_datastore.ingest.ingest_set import write_ingest_set
+from omics_datastore.ingest.manifest import FileReport
+from omics_datastore.ingest.validation_report import ValidationReport, write_validation_report
+from omics_datastore.storage.layout import INGEST
+
+SOURCE_FILES = ["ingest", "source_files"]
+REPORT = ["ingest", "validation_report"]
+INGEST_FILES = ["ingest", "ingest_files"]
+
+source_files = dg.AssetSpec(
+    SOURCE_FILES,
+    partitions_def=DATASETS,
+    group_name="ingest",
+    kinds={"anndata", "file"},
+    description="The `.h5ad` files of a dataset as somebody dropped them into the inbox, with their sidecar.",
+)
+
+
+@dg.multi_asset(
+    name="create_ingest_files",
+    partitions_def=DATASETS,
+    can_subset=True,
+    backfill_policy=dg.BackfillPolicy.multi_run(max_partitions_per_run=1),
+    specs=[
+        dg.AssetSpec(
+            REPORT,
+            deps=[source_files],
+            group_name="ingest",
+            kinds={"anndata", "kfp"},
+            skippable=True,
+            description="What the checks found in every source file: errors refuse it, warnings lose no data.",
+        ),
+        dg.AssetSpec(
+            INGEST_FILES,
+            deps=[source_files, REPORT],
+            group_name="ingest",
+            kinds={"parquet", "kfp"},
+            skippable=True,
+            description="The immutable Parquet files of an ingest, rows in shuffle order, a folder a source file.",
+        ),
+    ],
+    check_specs=[
+        blocking_check("all_files_valid", REPORT, "No source file of the dataset is refused.", DATASETS),
+        blocking_check(
+            "files_complete", INGEST_FILES, "Every source file has a manifest and its three files.", DATASETS
+        ),
+    ],
+)
+def create_ingest_files(
+    context: dg.AssetExecutionContext, store: StoreResource, pipelines: PipelinesResource
+) -> Iterator[AssetResult]:
+    """Check the source files of a dataset and make their ingest files."""
+    dataset = check_partition(DATASETS, context.partition_key)
+    objects = store.open()
+    with input_failures():
+        drop = read_drop(objects, dataset)
+        config = read_config(objects, drop)
+    validate_only = dg.AssetKey(INGEST_FILES) not in context.selected_asset_keys
+    requests = request_writer(context, objects, pipelines, "validate" if validate_only else "ingest")
+    job = requests.ingest(dataset, drop.sources, config, validate_only=validate_only)
+    job_id = run_pipeline(context, pipelines, job, REPORT if validate_only else INGEST_FILES).job_id
+    report = ValidationReport(dataset=dataset, drop_digest=drop.digest, files=ingest_reports(job))
+    key = write_validation_report(objects, report)
+    yield _report_result(report, objects.uri(key), job_id)
+    if not report.valid:
+        raise input_failure(report.headline())
+    if not validate_only:
+        write_ingest_set(objects, dataset, drop.digest, report.files)
+        yield _ingest_files_result(drop, report.files, objects.uri(f"{INGEST}{dataset}"), job_id)
+
+
+def _report_result(report: ValidationReport, address: str, job_id: str) -> AssetResult:
+    findings = [
+        {"file": file.source.key, "severity": finding.severity, "rule": finding.rule, "message": finding.message}
+        for file in report.files
+        for finding in file.findings
+    ]
+    refused = [file for file in report.files if not file.valid]
+    return dg.MaterializeResult(
+        asset_key=REPORT,
+        metadata={
+            "report": place(address),
+            "files": len(report.files),
+            "refused_files": len(refused),
+            "warnings": sum(finding["severity"] == "warning" for finding in findings),
+            "findings": table(findings),
+            "cells": sum(file.cell_count for file in report.files),
+            METADATA_JOB: job_id,
+        },
+        data_version=dg.DataVersion(report.drop_digest[:16]),
+        check_results=[
+            check_result("all_files_valid", REPORT, passed=not refused, files=len(report.files), refused=len(refused))
+        ],
+    )
+
+
+def _ingest_files_result(drop: Drop, reports: list[FileReport], address: str, job_id: str) -> AssetResult:
+    ids = {report.ingest_id for report in reports if report.ingest_id}
+    rows = [
+        {
+            "source": report.source.key,
+            "ingest_id": report.ingest_id,
+            "cells": report.cell_count,
+            "features": report.feature_count,
+            "nonzeros": report.nnz,
+            "counts_from": report.counts_from,
+        }
+        for report in reports
+    ]
+    return dg.MaterializeResult(
+        asset_key=INGEST_FILES,
+        metadata={
+            "folder": place(address),
+            "source_files": len(drop.sources),
+            "ingests": len(ids),
+            "dagster/partition_row_count": sum(report.cell_count for report in reports),
+            "nonzeros": sum(report.nnz for report in reports),
+            "source_bytes": sum(source.size for source in drop.sources),
+            "files": table(rows),
+            METADATA_JOB: job_id,
+        },
+        data_version=dg.DataVersion(drop.digest[:16]),
+        check_results=[
+            check_result(
+                "files_complete",
+                INGEST_FILES,
+                passed=all(report.ingest_id is not None and report.valid for report in reports)
+                and len(reports) == len(drop.sources),
+                source_files=len(drop.sources),
+                ingest_ids=len(ids),
+            )
+        ],
+    )

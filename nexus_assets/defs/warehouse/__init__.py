@@ -1,0 +1,1 @@
+"""The four tables and their snapshot."""

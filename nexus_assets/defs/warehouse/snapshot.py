@@ -1,0 +1,70 @@
+"""The snapshot: what the warehouse shows now, with plots. The barrier between ingest and curricula."""
+
+from collections.abc import Iterator
+
+import dagster as dg
+import polars as pl
+
+from nexus_assets.plots import bars, histogram
+from nexus_assets.policy import AssetResult
+from nexus_assets.report_metadata import picture, place, table
+from nexus_resources.stores import WarehouseResource
+from omics_datastore.keys import digest
+from omics_datastore.query.filters import CellFilter
+
+SNAPSHOT = ["warehouse", "snapshot"]
+_TOP = 12
+
+
+@dg.asset(
+    key=SNAPSHOT,
+    deps=[
+        dg.AssetDep(["warehouse", name], partition_mapping=dg.AllPartitionMapping())
+        for name in ("ingest_info", "cell_info", "feature_info", "raw_counts")
+    ],
+    group_name="warehouse",
+    kinds={"duckdb", "polars"},
+    description="The committed ingests that new curricula see, their totals and their composition.",
+)
+def snapshot(warehouse: WarehouseResource) -> AssetResult:
+    """Sum up the current ingests."""
+    opened = warehouse.open()
+    ingests = opened.ingests()
+    current = ingests.filter(pl.col("is_current"))
+    datasets = current.group_by("dataset").agg(
+        pl.len().alias("ingests"), pl.col("cell_count", "nnz").sum(), pl.col("organism").unique().sort().first()
+    )
+    metadata: dict[str, dg.MetadataValue | int] = {
+        "warehouse": place(opened.uri),
+        "datasets": datasets.height,
+        "ingests": current.height,
+        "superseded_ingests": ingests.height - current.height,
+        "cells": int(current["cell_count"].sum()),
+        "nonzeros": int(current["nnz"].sum()),
+        "by_dataset": table(datasets.sort("cell_count", "dataset", descending=[True, False]).to_dicts()),
+    }
+    if current.height:
+        metadata.update(_plots(warehouse, current["ingest_id"].to_list()))
+    version = digest(sorted(current["ingest_id"].to_list()))[:16]
+    return dg.MaterializeResult(metadata=metadata, data_version=dg.DataVersion(version))
+
+
+def _plots(warehouse: WarehouseResource, ingest_ids: list[str]) -> Iterator[tuple[str, dg.MetadataValue]]:
+    from omics_datastore.query.cells import column_values, selected_cells
+    from omics_datastore.query.distribution import CLASSES_PER_DECADE, log_histogram
+
+    opened = warehouse.open()
+    cells = selected_cells(CellFilter(), ingest_ids)
+    for column in ("dataset", "tissue", "cell_type", "assay"):
+        counts = opened.query(column_values(cells, column)).head(_TOP)
+        labels = [str(value) if value is not None else "(not given)" for value in counts["value"]]
+        title = f"Cells by {column.replace('_', ' ')}"
+        yield f"plot_{column}", picture(bars(title, labels, counts["cells"].to_list()))
+    for column, title in (("total_mrna_umis", "UMIs per cell"), ("n_features", "Genes per cell")):
+        found = opened.query(log_histogram(cells, column))
+        if found.height:
+            first, last = int(found["bucket"][0]), int(found["bucket"][-1])
+            by_class = dict(zip(found["bucket"].to_list(), found["cells"].to_list(), strict=True))
+            edges = [10 ** (k / CLASSES_PER_DECADE) for k in range(first, last + 2)]
+            heights = [by_class.get(k, 0) for k in range(first, last + 1)]
+            yield f"plot_{column}", picture(histogram(title, edges, heights, title.lower()))

@@ -1,0 +1,130 @@
+"""Run a pipeline job from an asset: progress in the log, the job on the run, cancelled only when the run is."""
+
+import time
+from collections.abc import Sequence
+
+import dagster as dg
+from dagster import DagsterExecutionInterruptedError, DagsterRunStatus
+
+from kfp_components.progress import Progress
+from nexus_assets.policy import PIPELINE_JOB, input_failure
+from nexus_resources.pipelines.errors import PipelineFailedError
+from nexus_resources.pipelines.job import JobIdentity, PipelineJob
+from nexus_resources.pipelines.observer import How, PipelineObserver
+from nexus_resources.pipelines.requests import RequestWriter, Spread
+from nexus_resources.pipelines.resource import PipelinesResource
+from nexus_resources.pipelines.runner import PipelineResult
+from nexus_resources.pipelines.states import JobStatus, TaskStatus
+from omics_datastore.errors import InputError
+from omics_datastore.storage.object_store import ObjectStore
+
+METADATA_JOB = "pipeline_job"
+_LOG_SECONDS = 15.0
+
+
+def request_writer(
+    context: dg.AssetExecutionContext, store: ObjectStore, pipelines: PipelinesResource, step: str
+) -> RequestWriter:
+    """Return a writer of requests in the name of a run, step and partition.
+
+    :param context: Context of the asset.
+    :param store: Object store.
+    :param pipelines: Pipelines resource.
+    :param step: What the request is for; part of the job's identity.
+    :return: The writer.
+    """
+    run = context.run
+    identity = JobIdentity(run.root_run_id or run.run_id, step, context.partition_key)
+    spread = Spread(pipelines.tasks, pipelines.workers, pipelines.task_memory_bytes)
+    labels = {"nexus-partition": context.partition_key, "nexus-run": run.run_id, "nexus-step": step}
+    return RequestWriter(store, identity, spread, labels)
+
+
+def run_pipeline(
+    context: dg.AssetExecutionContext, pipelines: PipelinesResource, job: PipelineJob, asset: list[str]
+) -> PipelineResult:
+    """Run a pipeline job and wait for it.
+
+    :param context: Context of the asset.
+    :param pipelines: Pipelines resource.
+    :param job: The job.
+    :param asset: Asset that is made; a job its latest materialization names already is not adopted again.
+    :return: The result.
+    :raise dagster.Failure: When the job fails; retries are allowed where running again may help.
+    """
+    runner = pipelines.runner()
+    observer = _Announcer([_LogObserver(context), *pipelines.observers()])
+    try:
+        return runner.run(job, observer, consumed_ids=_consumed_ids(context, asset))
+    except DagsterExecutionInterruptedError:
+        # A worker that is merely killed leaves the job to the retry, which attaches to it.
+        run = context.instance.get_run_by_id(context.run.run_id)
+        if observer.job_id is not None and run is not None and run.status is DagsterRunStatus.CANCELING:
+            runner.cancel(observer.job_id)
+        raise
+    except InputError as error:
+        raise input_failure(str(error)) from error
+    except PipelineFailedError as error:
+        raise dg.Failure(str(error), allow_retries=error.retryable) from error
+
+
+def _consumed_ids(context: dg.AssetExecutionContext, asset: list[str]) -> set[str]:
+    records = context.instance.fetch_materializations(
+        dg.AssetRecordsFilter(asset_key=dg.AssetKey(asset), asset_partitions=[context.partition_key]), limit=1
+    ).records
+    found: set[str] = set()
+    for record in records:
+        event = record.asset_materialization
+        value = event.metadata.get(METADATA_JOB) if event is not None else None
+        if value is not None:
+            found.add(str(value.value))
+    return found
+
+
+class _Announcer(PipelineObserver):
+    """Tell several observers, and remember the job."""
+
+    def __init__(self, observers: Sequence[PipelineObserver]) -> None:
+        self._observers = observers
+        self.job_id: str | None = None
+
+    def submitted(self, job_id: str, link: str, how: How) -> None:
+        self.job_id = job_id
+        for observer in self._observers:
+            observer.submitted(job_id, link, how)
+
+    def state_changed(self, status: JobStatus) -> None:
+        for observer in self._observers:
+            observer.state_changed(status)
+
+    def task_changed(self, task: TaskStatus) -> None:
+        for observer in self._observers:
+            observer.task_changed(task)
+
+    def progress(self, progress: Progress) -> None:
+        for observer in self._observers:
+            observer.progress(progress)
+
+
+class _LogObserver(PipelineObserver):
+    """Write a job's course into the log of the run."""
+
+    def __init__(self, context: dg.AssetExecutionContext) -> None:
+        self._context = context
+        self._logged = 0.0
+
+    def submitted(self, job_id: str, link: str, how: How) -> None:
+        self._context.instance.add_run_tags(self._context.run.run_id, {PIPELINE_JOB: job_id})
+        self._context.log.info(f"Pipeline job {job_id} {how}: {link}")
+
+    def state_changed(self, status: JobStatus) -> None:
+        self._context.log.info(f"Pipeline job is {status.state.value}.")
+
+    def task_changed(self, task: TaskStatus) -> None:
+        self._context.log.info(f"Task {task.name} is {task.state.value}.")
+
+    def progress(self, progress: Progress) -> None:
+        if time.monotonic() - self._logged >= _LOG_SECONDS:
+            self._logged = time.monotonic()
+            share = progress.done / progress.total if progress.total else 1.0
+            self._context.log.info(f"{progress.done:,} of {progress.total:,} {progress.unit} ({share:.0%}).")

@@ -1,0 +1,238 @@
+"""Requests to the pipelines: task configurations written to the store, as one pipeline job; and the results read back.
+
+How work is spread over tasks is decided here and nowhere else.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from pydantic import BaseModel
+
+from kfp_components.catalog import compiled_pipeline
+from kfp_components.configurations import (
+    ExtractTaskConfig,
+    ExtractTaskResult,
+    FinishTaskConfig,
+    FinishTaskResult,
+    IngestTaskConfig,
+    IngestTaskResult,
+    LoadTaskConfig,
+    LoadTaskResult,
+    PrepareExtractTaskConfig,
+    TaskConfig,
+)
+from kfp_components.results import read_result
+from nexus_resources.pipelines.job import JobIdentity, PipelineJob
+from omics_datastore.ingest.configuration import DatasetConfig
+from omics_datastore.ingest.manifest import FileReport, SourceFile
+from omics_datastore.storage.documents import write_configuration
+from omics_datastore.storage.layout import task_folder
+from omics_datastore.storage.object_store import ObjectStore
+
+Result = TypeVar("Result", bound=BaseModel)
+
+
+@dataclass(frozen=True)
+class Spread:
+    """How work is spread: tasks side by side, threads in each, bytes of cell data in each."""
+
+    tasks: int
+    workers: int
+    task_memory_bytes: int
+
+
+class RequestWriter:
+    """Write the task configurations of one request.
+
+    :param store: Object store.
+    :param identity: Who asks; decides where the configurations lie.
+    :param spread: How work is spread.
+    :param labels: Labels of the job.
+    """
+
+    def __init__(self, store: ObjectStore, identity: JobIdentity, spread: Spread, labels: Mapping[str, str]) -> None:
+        self._store = store
+        self._identity = identity
+        self._spread = spread
+        self._labels = dict(labels)
+
+    def ingest(
+        self, dataset: str, sources: Sequence[SourceFile], config: DatasetConfig, *, validate_only: bool
+    ) -> PipelineJob:
+        """Ask for ingest files, or for reports only.
+
+        :param dataset: Dataset key.
+        :param sources: Its source files.
+        :param config: Its configuration.
+        :param validate_only: Write no ingest files.
+        :return: The job.
+        """
+        shares = spread_by_size(sources, self._spread.tasks)
+        keys = [
+            self._write(number, IngestTaskConfig(dataset=dataset, sources=share, config=config, **self._common(number)))
+            for number, share in enumerate(shares)
+        ]
+        if validate_only:
+            return self._job("validate_pipeline", {"config_keys": keys}, len(shares))
+        return self._job("ingest_data_pipeline", {"create_config_keys": keys, "load_config_key": ""}, len(shares))
+
+    def load(self, warehouse_uri: str, dataset: str, ingest_ids: Sequence[str]) -> PipelineJob:
+        """Ask for a load and commit.
+
+        :param warehouse_uri: Address of the warehouse.
+        :param dataset: Dataset key.
+        :param ingest_ids: Ingests of the dataset.
+        :return: The job.
+        """
+        config = LoadTaskConfig(
+            warehouse_uri=warehouse_uri, dataset=dataset, ingest_ids=list(ingest_ids), **self._common(0)
+        )
+        key = self._write(0, config)
+        return self._job("ingest_data_pipeline", {"create_config_keys": [], "load_config_key": key}, 1)
+
+    def plan(self, warehouse_uri: str, name: str, version: int, bins_per_group: int) -> PipelineJob:
+        """Ask for the plan of a curriculum version.
+
+        :param warehouse_uri: Address of the warehouse.
+        :param name: Curriculum key.
+        :param version: Its version.
+        :param bins_per_group: Bins that one group of the plan has.
+        :return: The job.
+        """
+        config = PrepareExtractTaskConfig(
+            warehouse_uri=warehouse_uri, name=name, version=version, bins_per_group=bins_per_group, **self._common(0)
+        )
+        return self._extract_job(0, prepare=self._write(0, config))
+
+    def extract(self, warehouse_uri: str, name: str, version: int, groups: Sequence[int]) -> PipelineJob:
+        """Ask for the shards of a planned curriculum version.
+
+        :param warehouse_uri: Address of the warehouse.
+        :param name: Curriculum key.
+        :param version: Its version.
+        :param groups: Groups of its plan.
+        :return: The job.
+        """
+        shares = [list(groups[first :: self._spread.tasks]) for first in range(min(self._spread.tasks, len(groups)))]
+        keys = [
+            self._write(
+                number,
+                ExtractTaskConfig(
+                    warehouse_uri=warehouse_uri, name=name, version=version, groups=share, **self._common(number)
+                ),
+            )
+            for number, share in enumerate(shares)
+        ]
+        return self._extract_job(len(shares), extract=keys)
+
+    def finish(self, name: str, version: int) -> PipelineJob:
+        """Ask for the release of an extracted curriculum version.
+
+        :param name: Curriculum key.
+        :param version: Its version.
+        :return: The job.
+        """
+        key = self._write(0, FinishTaskConfig(name=name, version=version, **self._common(0)))
+        return self._extract_job(1, finish=key)
+
+    def _extract_job(self, tasks: int, prepare: str = "", extract: Sequence[str] = (), finish: str = "") -> PipelineJob:
+        parameters = {
+            "prepare_config_key": prepare,
+            "extract_config_keys": list(extract),
+            "finish_config_key": finish,
+        }
+        return self._job("extract_data_pipeline", parameters, max(1, tasks))
+
+    def _job(self, pipeline: str, parameters: Mapping[str, object], tasks: int) -> PipelineJob:
+        folders = [self._folder(number) for number in range(tasks)]
+        return PipelineJob(
+            pipeline=pipeline,
+            spec=compiled_pipeline(pipeline),
+            parameters={"root": self._store.root, **parameters},
+            identity=self._identity,
+            labels=self._labels,
+            store=self._store,
+            result_keys=tuple(f"{folder}result.json" for folder in folders),
+            progress_keys=tuple(f"{folder}progress.json" for folder in folders),
+        )
+
+    def _write(self, number: int, config: TaskConfig) -> str:
+        key = f"{self._folder(number)}config.yaml"
+        write_configuration(self._store, key, config)
+        return key
+
+    def _common(self, number: int) -> "dict[str, str | int]":
+        folder = self._folder(number)
+        return {
+            "result_key": f"{folder}result.json",
+            "progress_key": f"{folder}progress.json",
+            "memory_limit_bytes": self._spread.task_memory_bytes,
+            "workers": self._spread.workers,
+        }
+
+    def _folder(self, number: int) -> str:
+        return task_folder(self._identity.root_run, f"{self._identity.step}/{self._identity.partition}", number)
+
+
+def ingest_reports(job: PipelineJob) -> list[FileReport]:
+    """Read the reports of a finished ingest or validation.
+
+    :param job: The job.
+    :return: One report a source file, ordered by key.
+    """
+    reports = [report for result in _results(job, IngestTaskResult) for report in result.reports]
+    return sorted(reports, key=lambda report: report.source.key)
+
+
+def load_result(job: PipelineJob) -> LoadTaskResult:
+    """Read what a finished load did.
+
+    :param job: The job.
+    :return: The result.
+    """
+    return _results(job, LoadTaskResult)[0]
+
+
+def extract_result(job: PipelineJob) -> ExtractTaskResult:
+    """Read what a finished extraction did, over all of its tasks.
+
+    :param job: The job.
+    :return: Bins written and bins kept, each in order.
+    """
+    results = _results(job, ExtractTaskResult)
+    return ExtractTaskResult(
+        written=sorted(number for result in results for number in result.written),
+        kept=sorted(number for result in results for number in result.kept),
+    )
+
+
+def finish_result(job: PipelineJob) -> FinishTaskResult:
+    """Read where a finished release lies.
+
+    :param job: The job.
+    :return: The result.
+    """
+    return _results(job, FinishTaskResult)[0]
+
+
+def spread_by_size(sources: Sequence[SourceFile], tasks: int) -> list[list[SourceFile]]:
+    """Spread source files over tasks so that the largest share is small: largest first, each to the smallest share.
+
+    :param sources: Source files.
+    :param tasks: Tasks side by side.
+    :return: At most ``tasks`` shares, none empty, each ordered by key.
+    """
+    shares: list[list[SourceFile]] = [[] for _ in range(min(tasks, len(sources)))]
+    sizes = [0] * len(shares)
+    for source in sorted(sources, key=lambda source: (-source.size, source.key)):
+        smallest = sizes.index(min(sizes))
+        shares[smallest].append(source)
+        sizes[smallest] += source.size
+    return [sorted(share, key=lambda source: source.key) for share in shares]
+
+
+def _results(job: PipelineJob, kind: type[Result]) -> list[Result]:
+    if job.store is None:
+        raise ValueError("the job has no store to read results from")
+    return [read_result(job.store, key, kind) for key in job.result_keys]

@@ -1,0 +1,40 @@
+"""The pipeline runner as a Dagster resource, with how far work is spread."""
+
+from abc import ABC, abstractmethod
+
+import dagster as dg
+
+from nexus_resources.pipelines.local import LocalPipelines
+from nexus_resources.pipelines.observer import PipelineObserver
+from nexus_resources.pipelines.runner import PipelineRunner
+
+
+class PipelinesResource(dg.ConfigurableResource, ABC):  # type: ignore[type-arg]
+    """Give a pipeline runner and the settings of its fan-out.
+
+    ``tasks`` is how many tasks of a pipeline run side by side, ``workers`` how many threads each uses,
+    ``task_memory_bytes`` how much cell data each holds, ``bins_per_group`` how many bins a group of a plan has.
+    """
+
+    tasks: int = 2
+    workers: int = 1
+    task_memory_bytes: int = 192 * 2**20
+    bins_per_group: int = 4
+    client_calls: str = "dagster"
+
+    @abstractmethod
+    def runner(self) -> PipelineRunner:
+        """Return the runner."""
+
+    def observers(self) -> list[PipelineObserver]:
+        """Return who else hears of a job besides the Dagster log; a terminal's progress bar, for example."""
+        return []
+
+
+class LocalPipelinesResource(PipelinesResource):
+    """Run pipelines with kfp.local in child processes."""
+
+    folder: str
+
+    def runner(self) -> PipelineRunner:
+        return LocalPipelines(self.folder)

@@ -1,0 +1,165 @@
+"""Feature schemas: named, ordered gene lists, kept as CSV files under ``feature_schemas/``."""
+
+import difflib
+import io
+from dataclasses import dataclass
+
+import polars as pl
+
+from omics_datastore.errors import InputError
+from omics_datastore.ingest.feature_ids import strip_version
+from omics_datastore.keys import KEY_PATTERN, check_key, digest
+from omics_datastore.storage.layout import FEATURE_SCHEMAS, feature_schema_key
+from omics_datastore.storage.object_store import AlreadyExistsError, ObjectStore
+
+UNION, INTERSECTION = "union", "intersection"
+COMPUTED = (UNION, INTERSECTION)
+"""What ``features`` of a specification may say instead of a schema's name."""
+
+_ID_COLUMNS = ("ensembl_id", "ensemble_id")
+_NAMED = 5
+
+
+@dataclass(frozen=True)
+class FeatureSchema:
+    """A named, ordered gene list: ``features`` has ``feature_id`` and ``feature_name`` (null where not given)."""
+
+    name: str
+    features: pl.DataFrame
+
+    def digest(self) -> str:
+        """Return the digest of ids and names in order.
+
+        :return: 64 hexadecimal digits.
+        """
+        return features_digest(self.features)
+
+
+def features_digest(features: pl.DataFrame) -> str:
+    """Return the digest of a list of features.
+
+    :param features: Columns ``feature_id`` and ``feature_name``.
+    :return: 64 hexadecimal digits.
+    """
+    return digest([features["feature_id"].to_list(), features["feature_name"].to_list()])
+
+
+def parse_feature_schema(name: str, content: bytes) -> FeatureSchema:
+    """Read and check a feature schema.
+
+    :param name: Name of the schema.
+    :param content: CSV in UTF-8 with a column ``ensembl_id`` (or ``ensemble_id``) and, if there is one, ``symbol``;
+        other columns are ignored. Versions of Ensembl ids are taken off.
+    :return: The schema, in the order of the file.
+    :raise InputError: When the file is empty, no CSV, lacks the column, or an id is missing or there twice.
+    """
+    where = f"feature schema {check_name(name)}"
+    table = _read_csv(where, content)
+    column = next((known for known in _ID_COLUMNS if known in table.columns), None)
+    if column is None:
+        raise InputError(
+            f"{where} has no column ensembl_id, only {', '.join(map(repr, table.columns[:_NAMED]))}; "
+            "name the column with the gene ids ensembl_id and separate columns by commas."
+        )
+    ids = strip_version(_text(table[column]))
+    if not len(ids):
+        raise InputError(f"{where} lists no gene; put one gene a line below the column names.")
+    missing = ids.is_null()
+    if missing.any():
+        raise InputError(
+            f"{where} has no {column} in {missing.sum()} of {len(ids)} rows, first in row "
+            f"{(missing.arg_max() or 0) + 1} below the column names; fill it in or remove the row."
+        )
+    repeated = ids.filter(ids.is_duplicated()).unique(maintain_order=True)
+    if len(repeated):
+        more = ", …" if len(repeated) > _NAMED else ""
+        raise InputError(
+            f"{where} lists {len(repeated)} genes more than once (versions do not count): "
+            f"{', '.join(repeated[:_NAMED].to_list())}{more}; keep one row of each."
+        )
+    nothing = pl.Series([None] * len(ids), dtype=pl.String)
+    names = _text(table["symbol"]) if "symbol" in table.columns else nothing
+    return FeatureSchema(name, pl.DataFrame({"feature_id": ids, "feature_name": names}))
+
+
+def add_feature_schema(store: ObjectStore, name: str, content: bytes) -> FeatureSchema:
+    """Keep a feature schema under a name; the same genes under the same name again are no change.
+
+    :param store: Object store.
+    :param name: Name of the schema.
+    :param content: The CSV file.
+    :return: The schema.
+    :raise InputError: When the file is wrong, or the name is taken by other genes.
+    """
+    schema = parse_feature_schema(name, content)
+    try:
+        store.write(feature_schema_key(name), content, new=True)
+    except AlreadyExistsError:
+        if load_feature_schema(store, name).digest() != schema.digest():
+            raise InputError(
+                f"there is another feature schema {name} already, and curricula may rest on it; choose another name."
+            ) from None
+    return schema
+
+
+def load_feature_schema(store: ObjectStore, name: str) -> FeatureSchema:
+    """Read a feature schema.
+
+    :param store: Object store.
+    :param name: Name of the schema.
+    :return: The schema.
+    :raise InputError: When there is none of this name, or its file is wrong.
+    """
+    try:
+        content = store.read(feature_schema_key(check_name(name)))
+    except FileNotFoundError:
+        known = list_feature_schemas(store)
+        near = difflib.get_close_matches(name, known, n=3) or known[:_NAMED]
+        hint = f"use {', '.join(near)}, {UNION} or {INTERSECTION}" if near else f"add it, or use {UNION}"
+        raise InputError(f"there is no feature schema {name}; {hint}.") from None
+    return parse_feature_schema(name, content)
+
+
+def list_feature_schemas(store: ObjectStore) -> list[str]:
+    """List the names of the feature schemas.
+
+    :param store: Object store.
+    :return: Names, sorted; files whose name breaks the key rule are left out.
+    """
+    names = [entry.key.removeprefix(FEATURE_SCHEMAS) for entry in store.entries(FEATURE_SCHEMAS)]
+    stems = [name.removesuffix(".csv") for name in names if name.endswith(".csv")]
+    return sorted(stem for stem in stems if KEY_PATTERN.fullmatch(stem) and stem not in COMPUTED)
+
+
+def check_name(name: str) -> str:
+    """Return the name of a feature schema unchanged when it may be one.
+
+    :param name: The name.
+    :return: The name.
+    :raise InputError: When it breaks the key rule or has another meaning in a specification.
+    """
+    if name in COMPUTED:
+        raise InputError(f"a feature schema cannot be called {name}: a specification means something else by it.")
+    return check_key("feature schema", name)
+
+
+def _text(values: pl.Series) -> pl.Series:
+    text = values.cast(pl.String).str.strip_chars()
+    return text.set(text == "", None)
+
+
+def _read_csv(where: str, content: bytes) -> pl.DataFrame:
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{where} is not UTF-8 text (byte {error.start}); save it as CSV in UTF-8.") from None
+    if not text.strip():
+        raise InputError(f"{where} is empty; it needs a line with column names, one of them ensembl_id.")
+    if "\0" in text:
+        raise InputError(f"{where} is not CSV; save it as CSV in UTF-8.")
+    try:
+        table = pl.read_csv(io.BytesIO(text.encode()), infer_schema=False)
+    except pl.exceptions.PolarsError as error:
+        reason = " ".join(str(error).splitlines()[0].split())
+        raise InputError(f"{where} is not CSV: {reason}.") from None
+    return table.rename({column: column.strip() for column in table.columns if column.strip() not in table.columns})

@@ -1,0 +1,42 @@
+"""Ready programs that load a curriculum, for its release. The folder is left to the reader to fill in."""
+
+from omics_datastore.curriculum.plan_model import CurriculumPlan
+from omics_datastore.storage.layout import curriculum_folder, shard_name
+
+_CELLARIUM = """\
+from cellarium.ml.data import DistributedAnnDataCollection
+
+folder = "{folder}"  # a path, or gs://bucket/prefix/{folder}
+collection = DistributedAnnDataCollection(
+    filenames=folder + "/extract_files/extract_{{{first:06d}..{last:06d}}}.h5ad",
+    shard_size={shard_size},
+    last_shard_size={last_shard_size},
+    max_cache_size={cache},
+)
+"""
+
+_ANNDATA = """\
+import anndata
+
+folder = "{folder}"
+shard = anndata.read_h5ad(folder + "/extract_files/{first_name}")
+"""
+
+
+def loader_snippets(plan: CurriculumPlan) -> dict[str, str]:
+    """Write the programs.
+
+    :param plan: The plan.
+    :return: Python source by library: ``cellarium-ml`` and ``anndata``.
+    """
+    folder = curriculum_folder(plan.name, plan.version).rstrip("/")
+    last = plan.bins[-1]
+    cellarium = _CELLARIUM.format(
+        folder=folder,
+        first=0,
+        last=last.bin,
+        shard_size=plan.bin_size,
+        last_shard_size=last.cells,
+        cache=min(3, len(plan.bins)),
+    )
+    return {"cellarium-ml": cellarium, "anndata": _ANNDATA.format(folder=folder, first_name=shard_name(0))}

@@ -1,0 +1,247 @@
+"""Plan one version of a curriculum: pin ingests, decide features and obs columns, give every cell its bin and place."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import polars as pl
+
+from omics_datastore.curriculum.feature_schema import COMPUTED, features_digest, load_feature_schema
+from omics_datastore.curriculum.features import CurriculumFeatures, curriculum_features
+from omics_datastore.curriculum.obs_layout import ObsSource, decide_obs_layout, obs_sources
+from omics_datastore.curriculum.plan_cells import OBS_PREFIX, PlanFiles
+from omics_datastore.curriculum.plan_model import CurriculumPlan, ObsColumn, PinnedIngest, PlannedBin, PlannedGroup
+from omics_datastore.curriculum.release_model import released_ingests
+from omics_datastore.curriculum.selection import Selection, select
+from omics_datastore.curriculum.specification import CurriculumSpecification
+from omics_datastore.errors import CorruptionError, InputError
+from omics_datastore.keys import make_curriculum_partition
+from omics_datastore.query.curriculum import cells_in_store_order
+from omics_datastore.shuffle import rotation
+from omics_datastore.storage.documents import read_document, write_document
+from omics_datastore.storage.layout import (
+    curriculum_folder,
+    plan_cells_key,
+    plan_features_key,
+    plan_key,
+    shard_key,
+    shard_record_key,
+)
+from omics_datastore.storage.object_store import AlreadyExistsError, ObjectStore
+from omics_datastore.version import NEXUS_VERSION
+from omics_datastore.warehouse.warehouse import Warehouse
+
+_STREAM_ROWS = 65_536
+_LARGEST_SHARD = 2**31 - 1
+
+
+def check_specification(specification: CurriculumSpecification, warehouse: Warehouse, store: ObjectStore) -> Selection:
+    """Find what is wrong with a specification before anything is written.
+
+    :param specification: The specification.
+    :param warehouse: The warehouse.
+    :param store: Object store of the feature schemas.
+    :return: What it selects of the current ingests.
+    :raise InputError: For an unknown column or feature schema, a condition that does not fit, or no cell.
+    """
+    obs_sources(specification)
+    if specification.features not in COMPUTED:
+        load_feature_schema(store, specification.features)
+    return select(specification, warehouse)
+
+
+def read_plan(store: ObjectStore, name: str, version: int) -> CurriculumPlan:
+    """Read the plan of a version.
+
+    :param store: Object store.
+    :param name: Curriculum key.
+    :param version: Version.
+    :return: The plan.
+    :raise FileNotFoundError: When it was not planned.
+    :raise CorruptionError: When the document is not what was written.
+    """
+    return read_document(store, plan_key(name, version), CurriculumPlan)
+
+
+def plan_curriculum(
+    specification: CurriculumSpecification,
+    version: int,
+    warehouse: Warehouse,
+    store: ObjectStore,
+    *,
+    bins_per_group: int,
+) -> CurriculumPlan:
+    """Plan a version, or return its plan: once made, it stays as it is whatever the warehouse holds later.
+
+    Files of the plan that are gone are made again, from the ingests that were pinned.
+
+    :param specification: The specification of the version.
+    :param version: Version.
+    :param warehouse: The warehouse.
+    :param store: Object store.
+    :param bins_per_group: Bins that one task extracts; their cells are held in memory.
+    :return: The plan.
+    :raise InputError: When the specification cannot be planned (see :func:`check_specification`), or was planned
+        otherwise under this version.
+    """
+    try:
+        plan = read_plan(store, specification.name, version)
+    except FileNotFoundError:
+        pinned = released_ingests(store, specification.name, version)
+        made = _make_plan(specification, version, pinned, warehouse, store, bins_per_group)
+        _remove_leftovers(made, store)
+        try:
+            write_document(store, plan_key(made.name, version), made, new=True)
+            return made
+        except AlreadyExistsError:  # two planned at once: the first wins
+            plan = read_plan(store, specification.name, version)
+            if plan == made:
+                return plan
+    else:
+        if plan.specification_digest != specification.digest():
+            raise InputError(
+                f"{make_curriculum_partition(plan.name, version)} was planned from another specification; "
+                "build a new version."
+            )
+        if _whole(plan, store):
+            return plan
+    pinned = [ingest.ingest_id for ingest in plan.ingests]
+    made = _make_plan(specification, version, pinned, warehouse, store, bins_per_group)
+    _remove_leftovers(made, store)
+    write_document(store, plan_key(made.name, version), made)
+    return made
+
+
+def _make_plan(
+    specification: CurriculumSpecification,
+    version: int,
+    pinned: list[str] | None,
+    warehouse: Warehouse,
+    store: ObjectStore,
+    bins_per_group: int,
+) -> CurriculumPlan:
+    sources = obs_sources(specification)
+    selection = select(specification, warehouse, pinned)
+    layout = decide_obs_layout(sources, selection.cells, warehouse, specification.category_limit)
+    features = curriculum_features(specification.features, selection.counts(), warehouse, store)
+    files = PlanFiles(store, specification.name, version)
+    groups: list[PlannedGroup] = []
+    bins: list[PlannedBin] = []
+    ordered = _ordered_cells(specification, sources, selection, warehouse)
+    for number, cells in enumerate(_regroup(ordered, specification.bin_size * bins_per_group)):
+        group, its_bins = files.write_group(
+            number, number * bins_per_group, cells, specification.bin_size, specification.seed
+        )
+        groups.append(group)
+        bins += its_bins
+    _check_bins(specification, bins, selection.total_cells)
+    return CurriculumPlan(
+        name=specification.name,
+        version=version,
+        specification=specification.model_dump(mode="json"),
+        specification_digest=specification.digest(),
+        ingests=_pinned(selection, features),
+        feature_schema=specification.features,
+        feature_schema_digest=features.schema_digest,
+        features_digest=features_digest(features.table),
+        features_sha256=files.write_features(features.table),
+        feature_count=features.table.height,
+        obs_columns=layout,
+        bin_size=specification.bin_size,
+        total_cells=selection.total_cells,
+        bins=bins,
+        groups=groups,
+        warnings=_warnings(sources, layout, features),
+        nexus_version=NEXUS_VERSION,
+    )
+
+
+def _ordered_cells(
+    specification: CurriculumSpecification, sources: list[ObsSource], selection: Selection, warehouse: Warehouse
+) -> Iterator[pl.DataFrame]:
+    expression = cells_in_store_order(
+        selection.cells, [source.column for source in sources], rotation(specification.seed)
+    )
+    names = {f"obs_{number}": f"{OBS_PREFIX}{source.name}" for number, source in enumerate(sources)}
+    for frame in warehouse.stream(expression, _STREAM_ROWS):
+        yield frame.rename(names)
+
+
+def _regroup(frames: Iterator[pl.DataFrame], rows: int) -> Iterator[pl.DataFrame]:
+    """Give frames of a number of rows, but for the last."""
+    held: list[pl.DataFrame] = []
+    height = 0
+    for frame in frames:
+        held.append(frame)
+        height += frame.height
+        while height >= rows:
+            whole = pl.concat(held)
+            yield whole[:rows]
+            held, height = [whole[rows:]], height - rows
+    if height:
+        yield pl.concat(held)
+
+
+def _check_bins(specification: CurriculumSpecification, bins: list[PlannedBin], total: int) -> None:
+    if sum(item.cells for item in bins) != total:
+        raise CorruptionError(f"the cells of curriculum {specification.name} changed while it was planned; run again.")
+    largest = max(bins, key=lambda item: item.counts)
+    if largest.counts > _LARGEST_SHARD:
+        fits = specification.bin_size * _LARGEST_SHARD // largest.counts
+        raise InputError(
+            f"bin_size {specification.bin_size} puts {largest.counts} counts into one shard, whose int32 indices hold "
+            f"{_LARGEST_SHARD}; use at most {fits}."
+        )
+
+
+def _pinned(selection: Selection, features: CurriculumFeatures) -> list[PinnedIngest]:
+    return [
+        PinnedIngest(
+            ingest_id=row["ingest_id"],
+            dataset=row["dataset"],
+            source_uri=row["source_uri"],
+            source_sha256=row["source_sha256"],
+            cells=row["cells"],
+            features_measured=features.measured.get(row["ingest_id"], 0),
+            citation=_citation(row["uns"]),
+        )
+        for row in selection.ingests.iter_rows(named=True)
+    ]
+
+
+def _citation(uns: str | None) -> str | None:
+    kept: Any = json.loads(uns) if uns else None
+    citation = kept.get("citation") if isinstance(kept, dict) else None
+    return citation if isinstance(citation, str) else None
+
+
+def _warnings(sources: list[ObsSource], layout: list[ObsColumn], features: CurriculumFeatures) -> list[str]:
+    found = [
+        f"obs column {column.name} ({source.column}) is null in every selected cell"
+        for source, column in zip(sources, layout, strict=True)
+        if column.kind == "category" and not column.categories
+    ]
+    unmeasured = features.table.filter(pl.col("sources_measured") == 0).height
+    if unmeasured:
+        found.append(f"{unmeasured} of {features.table.height} features were measured by no selected ingest")
+    return found
+
+
+def _whole(plan: CurriculumPlan, store: ObjectStore) -> bool:
+    if store.stat(plan_features_key(plan.name, plan.version)) is None:
+        return False
+    return all((stored := store.stat(group.key)) is not None and stored.size == group.size for group in plan.groups)
+
+
+def _remove_leftovers(plan: CurriculumPlan, store: ObjectStore) -> None:
+    """Remove what an earlier plan of this version left that was never finished, or was deleted."""
+    name, version = plan.name, plan.version
+    folder = curriculum_folder(name, version)
+    planned = {plan_key(name, version), plan_features_key(name, version)}
+    planned.update(plan_cells_key(name, version, group.group) for group in plan.groups)
+    planned.update(shard_key(name, version, item.bin) for item in plan.bins)
+    planned.update(shard_record_key(name, version, item.bin) for item in plan.bins)
+    for part in ("plan/", "extract_files/"):
+        for entry in store.entries(f"{folder}{part}"):
+            if entry.key not in planned:
+                store.delete(entry.key)

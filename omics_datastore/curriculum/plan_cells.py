@@ -1,0 +1,191 @@
+"""The files of a plan: which cells are in which bin and in which order, and the features."""
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from omics_datastore.curriculum.plan_model import CurriculumPlan, PlannedBin, PlannedGroup
+from omics_datastore.errors import CorruptionError
+from omics_datastore.shuffle import permutation
+from omics_datastore.storage.file_digest import file_sha256
+from omics_datastore.storage.layout import plan_cells_key, plan_features_key
+from omics_datastore.storage.object_store import ObjectStore
+
+OBS_PREFIX = "obs."
+"""What the names of obs columns begin with in a cells file, so that no key of metadata_extra meets another column."""
+
+
+class PlanFiles:
+    """Write and read the files of one version's plan.
+
+    :param store: Object store.
+    :param name: Curriculum key.
+    :param version: Version.
+    """
+
+    def __init__(self, store: ObjectStore, name: str, version: int) -> None:
+        self._store = store
+        self._name = name
+        self._version = version
+
+    def write_group(
+        self, group: int, first_bin: int, cells: pl.DataFrame, bin_size: int, seed: int
+    ) -> tuple[PlannedGroup, list[PlannedBin]]:
+        """Divide cells into bins, permute each bin, and write the group's file.
+
+        :param group: Number of the group.
+        :param first_bin: Number of its first bin.
+        :param cells: Columns ``ingest_id``, ``cell_index``, ``shuffle_key``, ``n_features`` and ``obs.<name>``, in the
+            order of the curriculum.
+        :param bin_size: Cells of a bin.
+        :param seed: Seed of the specification.
+        :return: The group and its bins.
+        """
+        bins: list[PlannedBin] = []
+        path = self._store.scratch_path("plan-cells")
+        schema: pa.Schema = None
+        writer: pq.ParquetWriter = None
+        try:
+            for number, start in enumerate(range(0, cells.height, bin_size), start=first_bin):
+                rows = _permuted(cells.slice(start, bin_size), number, bin_size, seed)
+                table = _plain(rows)
+                if writer is None:
+                    schema = table.schema
+                    writer = pq.ParquetWriter(path, schema, compression="zstd", compression_level=1, store_schema=False)
+                writer.write_table(table, row_group_size=bin_size)
+                bins.append(_planned_bin(number, rows, table))
+        finally:
+            if writer is not None:
+                writer.close()
+        key = plan_cells_key(self._name, self._version, group)
+        size, sha256 = path.stat().st_size, file_sha256(path)
+        self._store.put(path, key)
+        last_bin = bins[-1].bin
+        return PlannedGroup(
+            group=group, first_bin=first_bin, last_bin=last_bin, key=key, size=size, sha256=sha256
+        ), bins
+
+    def write_features(self, features: pl.DataFrame) -> str:
+        """Write the features.
+
+        :param features: The table of :class:`omics_datastore.curriculum.features.CurriculumFeatures`.
+        :return: SHA-256 of the file.
+        """
+        path = self._store.scratch_path("plan-features")
+        pq.write_table(_plain(features), path, compression="zstd", compression_level=1, store_schema=False)
+        sha256 = file_sha256(path)
+        self._store.put(path, plan_features_key(self._name, self._version))
+        return sha256
+
+
+def read_features(store: ObjectStore, plan: CurriculumPlan) -> pl.DataFrame:
+    """Read the features of a plan.
+
+    :param store: Object store.
+    :param plan: The plan.
+    :return: Columns ``feature_id``, ``feature_name``, ``sources_measured``, ``cells_measured``, in order.
+    :raise CorruptionError: When the file is gone or not what was written.
+    """
+    key = plan_features_key(plan.name, plan.version)
+    try:
+        with store.local_copy(key) as path:
+            _check(store, key, path, plan.features_sha256)
+            return pl.DataFrame(pq.read_table(path))
+    except FileNotFoundError as error:
+        raise _lost(store, key) from error
+
+
+class GroupReader:
+    """Read the cells of a group's bins, after the file was checked once.
+
+    :param store: Object store.
+    :param group: The group.
+    :param path: A local copy of its file.
+    :raise CorruptionError: When the file is not what was written.
+    """
+
+    def __init__(self, store: ObjectStore, group: PlannedGroup, path: Path) -> None:
+        _check(store, group.key, path, group.sha256)
+        self._path = path
+        self._first_bin = group.first_bin
+
+    def bins(self, first: int, last: int) -> pl.DataFrame:
+        """Read neighbouring bins.
+
+        :param first: Number of the first bin.
+        :param last: Number of the last bin.
+        :return: The rows of the file that belong to them, in order.
+        """
+        groups = list(range(first - self._first_bin, last - self._first_bin + 1))
+        with pq.ParquetFile(self._path) as file:
+            return pl.DataFrame(file.read_row_groups(groups, use_threads=False))
+
+
+def _permuted(rows: pl.DataFrame, number: int, bin_size: int, seed: int) -> pl.DataFrame:
+    order = permutation(rows.height, seed, number)
+    first = number * bin_size
+    return rows[order].select(
+        pl.lit(number, pl.Int64).alias("bin"),
+        pl.Series("position", np.arange(first, first + rows.height, dtype=np.int64)),
+        pl.all(),
+    )
+
+
+def _planned_bin(number: int, rows: pl.DataFrame, table: pa.Table) -> PlannedBin:
+    least, most = rows["shuffle_key"].min(), rows["shuffle_key"].max()
+    return PlannedBin(
+        bin=number,
+        cells=rows.height,
+        counts=int(rows["n_features"].sum()),
+        min_key=int(least),  # type: ignore[arg-type]
+        max_key=int(most),  # type: ignore[arg-type]
+        digest=table_digest(table),
+    )
+
+
+def _plain(frame: pl.DataFrame) -> pa.Table:
+    """Return Arrow columns of the types Parquet gives back: plain text, in one chunk."""
+    columns = [_plain_column(frame[name].rechunk()) for name in frame.columns]
+    return pa.Table.from_arrays(columns, names=frame.columns)
+
+
+def _plain_column(values: pl.Series) -> pa.Array:
+    array = values.to_arrow()
+    return array.cast(pa.large_string()) if values.dtype == pl.String else array
+
+
+def table_digest(table: pa.Table) -> str:
+    """Return a digest of a table's values, whatever chunks and offsets it has.
+
+    Each column enters with its name, its type, which values are null, the lengths of texts and the values.
+
+    :param table: Columns of large_string, int64, double and bool, one chunk each.
+    :return: 64 hexadecimal digits.
+    """
+    mark = hashlib.sha256(f"{table.num_rows}".encode())
+    for name in table.column_names:
+        values = pl.Series(table.column(name).combine_chunks())
+        mark.update(f"\0{name}\0{values.dtype}\0".encode())
+        mark.update(np.packbits(values.is_null().to_numpy()).tobytes())
+        if values.dtype == pl.String:
+            text = values.fill_null("")
+            mark.update(text.str.len_bytes().to_numpy().astype("<u4").tobytes())
+            mark.update("".join(text.to_list()).encode())
+        elif values.dtype == pl.Boolean:
+            mark.update(np.packbits(values.fill_null(value=False).to_numpy()).tobytes())
+        else:
+            mark.update(values.fill_null(0).to_numpy().tobytes())
+    return mark.hexdigest()
+
+
+def _check(store: ObjectStore, key: str, path: Path, sha256: str) -> None:
+    if file_sha256(path) != sha256:
+        raise CorruptionError(f"{store.uri(key)} is not what the plan says; delete it and plan again.")
+
+
+def _lost(store: ObjectStore, key: str) -> CorruptionError:
+    return CorruptionError(f"the plan has lost {store.uri(key)}; plan again.")

@@ -1,0 +1,95 @@
+"""The release of a curriculum and the metadata its readers need, as documents."""
+
+from typing import Any
+
+from pydantic import BaseModel
+
+from omics_datastore.curriculum.plan_model import ObsColumn, PinnedIngest
+from omics_datastore.storage.documents import read_document
+from omics_datastore.storage.layout import release_key
+from omics_datastore.storage.object_store import ObjectStore
+
+
+class ReleasedShard(BaseModel):
+    """A shard: its file below the curriculum's folder, its content, and its shuffle keys."""
+
+    file: str
+    cells: int
+    nnz: int
+    size: int
+    sha256: str
+    min_key: int
+    max_key: int
+
+
+class CurriculumRelease(BaseModel):
+    """``release.json``: what a curriculum was made of and what it consists of. No times, no facts of a machine."""
+
+    name: str
+    version: int
+    specification: dict[str, Any]
+    specification_digest: str
+    order: str
+    seed: int
+    ingests: list[PinnedIngest]
+    citations: list[str]
+    feature_schema: str
+    feature_schema_digest: str | None
+    features_digest: str
+    feature_count: int
+    obs_columns: list[ObsColumn]
+    bin_size: int
+    total_cells: int
+    total_nnz: int
+    shards: list[ReleasedShard]
+    genes_sha256: str
+    extract_metadata_sha256: str
+    warnings: list[str]
+    loaders: dict[str, str]
+    nexus_version: str
+
+
+class ExtractMetadata(BaseModel):
+    """``extract_metadata.json``: the keys of the system before, then those that spare a trainer arithmetic.
+
+    ``filenames`` are relative to the folder of this file, which may be a path or a ``gs://`` address to put before
+    them; ``limits`` are the cumulative ends of the shards.
+    """
+
+    total_bins: int
+    last_bin_size: int
+    total_cells: int
+    filters: dict[str, Any]
+    extract_bin_size: int
+    category_metadata: dict[str, list[str]]
+    filenames: list[str]
+    limits: list[int]
+    shard_size: int
+    last_shard_size: int
+
+
+def read_release(store: ObjectStore, name: str, version: int) -> CurriculumRelease:
+    """Read the release of a version.
+
+    :param store: Object store.
+    :param name: Curriculum key.
+    :param version: Version.
+    :return: The release.
+    :raise FileNotFoundError: When it was not released.
+    :raise CorruptionError: When the document is not what was written.
+    """
+    return read_document(store, release_key(name, version), CurriculumRelease)
+
+
+def released_ingests(store: ObjectStore, name: str, version: int) -> list[str] | None:
+    """Return the ingests that a released version pins, so that it is made again from the same.
+
+    :param store: Object store.
+    :param name: Curriculum key.
+    :param version: Version.
+    :return: Ingest ids, or ``None`` when the version was not released.
+    """
+    try:
+        return [ingest.ingest_id for ingest in read_release(store, name, version).ingests]
+    except FileNotFoundError:
+        return None

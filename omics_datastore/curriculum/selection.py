@@ -1,0 +1,86 @@
+"""Which ingests and which cells a specification selects, before anything is planned."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import ibis.expr.types as ir
+import polars as pl
+
+from omics_datastore.curriculum.specification import CurriculumSpecification
+from omics_datastore.errors import InputError
+from omics_datastore.query.cells import count_cells, selected_cells
+from omics_datastore.query.curriculum import cells_by_ingest
+from omics_datastore.query.filters import CellFilter
+from omics_datastore.warehouse.warehouse import Warehouse
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Selected cells.
+
+    ``ingests`` has the rows of ``ingest_info`` that have such cells, by id, and how many, ``cells``; ``cells`` is the
+    relation of the cells.
+    """
+
+    ingests: pl.DataFrame
+    cells: ir.Table
+
+    @property
+    def total_cells(self) -> int:
+        """Return the number of selected cells."""
+        return int(self.ingests["cells"].sum())
+
+    def counts(self) -> dict[str, int]:
+        """Return the number of cells by ingest id."""
+        return dict(zip(self.ingests["ingest_id"].to_list(), self.ingests["cells"].to_list(), strict=True))
+
+
+def select(
+    specification: CurriculumSpecification, warehouse: Warehouse, ingest_ids: Sequence[str] | None = None
+) -> Selection:
+    """Select the cells of a specification.
+
+    :param specification: The specification.
+    :param warehouse: The warehouse.
+    :param ingest_ids: Ingests that were pinned; by default the current ones.
+    :return: The selection; it has cells.
+    :raise InputError: When no cell is left (the message names the condition that removed the last), when a
+        condition does not fit, or when a pinned ingest is gone.
+    """
+    committed = warehouse.ingests()
+    if ingest_ids is None:
+        chosen = committed.filter("is_current")
+    else:
+        chosen = committed.filter(pl.col("ingest_id").is_in(list(ingest_ids)))
+        gone = sorted(set(ingest_ids) - set(chosen["ingest_id"]))
+        if gone:
+            raise InputError(
+                f"curriculum {specification.name} was made from ingest {gone[0]} ({len(gone)} in all), which the "
+                "warehouse no longer holds; build a new version."
+            )
+    if not chosen.height:
+        raise InputError("the warehouse holds no dataset yet; ingest one first.")
+    ids = sorted(chosen["ingest_id"].to_list())
+    counts = warehouse.query(cells_by_ingest(selected_cells(specification.filter, ids)))
+    if not counts.height:
+        raise InputError(_why_none(specification, warehouse, ids))
+    ingests = chosen.join(counts, on="ingest_id", how="inner").sort("ingest_id")
+    return Selection(ingests, selected_cells(specification.filter, ingests["ingest_id"].to_list()))
+
+
+def _why_none(specification: CurriculumSpecification, warehouse: Warehouse, ids: list[str]) -> str:
+    left = _count(CellFilter(), warehouse, ids)
+    for number, condition in enumerate(specification.filter.conditions, start=1):
+        kept = _count(CellFilter(conditions=specification.filter.conditions[:number]), warehouse, ids)
+        if not kept:
+            before = "of all" if number == 1 else "left by the conditions before it"
+            return (
+                f"the filter of curriculum {specification.name} selects no cell: condition {number}, {condition}, "
+                f"holds for none of the {left} cells {before}."
+            )
+        left = kept
+    return "the warehouse holds no cell yet; ingest a dataset first."
+
+
+def _count(cell_filter: CellFilter, warehouse: Warehouse, ids: list[str]) -> int:
+    return int(warehouse.query(count_cells(selected_cells(cell_filter, ids))).item())

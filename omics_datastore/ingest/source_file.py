@@ -1,0 +1,53 @@
+"""A source file opened for reading, once it is sure that all it holds lies in the file itself.
+
+An ingest is named by the content of one file, so a link into another file, or values kept outside, would make
+that name a lie.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import h5py
+
+from omics_datastore.ingest.refusal import RefusedSourceError
+
+
+@contextmanager
+def open_source(path: Path) -> Iterator[h5py.File]:
+    """Open an ``.h5ad`` file.
+
+    :param path: The file.
+    :return: A context manager that yields the open file.
+    :raise RefusedSourceError: When it is not HDF5, or refers to other files.
+    """
+    try:
+        file = h5py.File(path, "r")
+    except OSError as error:
+        raise RefusedSourceError(
+            "readable",
+            f"the file is not an HDF5 file that can be opened ({error}); write it with anndata's write_h5ad.",
+        ) from error
+    with file:
+        _refuse_other_files(file)
+        yield file
+
+
+def _refuse_other_files(file: h5py.File) -> None:
+    outside: list[str] = []
+
+    def note_link(name: str, link: object) -> None:
+        if isinstance(link, h5py.ExternalLink):
+            outside.append(f"{name} is a link into {link.filename}")
+
+    def note_object(name: str, node: object) -> None:
+        if isinstance(node, h5py.Dataset) and (node.is_virtual or node.external):
+            outside.append(f"{name} keeps its values in other files")
+
+    try:
+        file.visititems_links(note_link)
+        file.visititems(note_object)
+    except (OSError, RuntimeError) as error:
+        raise RefusedSourceError("readable", f"the file is damaged ({error}); copy it again.") from error
+    if outside:
+        raise RefusedSourceError("readable", f"{outside[0]}; write everything into one file with anndata's write_h5ad.")

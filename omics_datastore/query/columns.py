@@ -1,0 +1,62 @@
+"""The columns a query over cells may name: those of ``cell_info``, ``dataset``, and keys of ``metadata_extra``."""
+
+import difflib
+
+import ibis.expr.types as ir
+
+from omics_datastore.errors import InputError
+from omics_datastore.keys import digest
+from omics_datastore.query.filters import EXTRA_PREFIX
+from omics_datastore.query.json_text import json_text
+from omics_datastore.schema.tables import CELL_INFO, ColumnType
+
+DATASET = "dataset"
+CELL_COLUMNS = (*(name for name in CELL_INFO.column_names if name != "metadata_extra"), DATASET)
+"""Every column that can be named as it is."""
+
+
+def column_type(name: str) -> ColumnType:
+    """Return the type of a column of the selected cells.
+
+    :param name: A column of ``cell_info``, ``dataset``, or ``metadata_extra.<key>`` (text).
+    :return: The type: text, whole numbers or booleans.
+    :raise InputError: When there is no such column; the message names near ones.
+    """
+    if name.startswith(EXTRA_PREFIX) and len(name) > len(EXTRA_PREFIX):
+        return ColumnType.STRING
+    if name == DATASET:
+        return ColumnType.STRING
+    if name in CELL_COLUMNS:
+        return CELL_INFO.column(name).type
+    if name.rstrip(".") == "metadata_extra":
+        raise InputError("metadata_extra holds many columns: name one of them, metadata_extra.<key>.")
+    near = difflib.get_close_matches(name.lower(), CELL_COLUMNS, n=3, cutoff=0.6)
+    hint = f"did you mean {' or '.join(near)}? " if near else ""
+    raise InputError(
+        f"{name!r} is not a column of the warehouse: {hint}Other obs columns of the sources are written "
+        f"metadata_extra.<key>, here metadata_extra.{name}."
+    )
+
+
+def cell_column(cells: ir.Table, name: str) -> ir.Value:
+    """Return a column of the selected cells.
+
+    :param cells: Result of :func:`omics_datastore.query.cells.selected_cells`.
+    :param name: A column of ``cell_info``, ``dataset``, or ``metadata_extra.<key>``; a key may hold any character.
+    :return: The value; of a key of ``metadata_extra`` the text (numbers and booleans as JSON writes them), null
+        where the cell has no such key.
+    :raise InputError: When there is no such column; the message names near ones.
+    """
+    column_type(name)
+    if name.startswith(EXTRA_PREFIX):
+        return json_text(cells["metadata_extra"], name.removeprefix(EXTRA_PREFIX))
+    return cells[name]
+
+
+def result_name(name: str) -> str:
+    """Return what a query's result calls a column: BigQuery takes no dots or spaces, and no two cases of a letter.
+
+    :param name: A column as :func:`cell_column` takes it.
+    :return: The name itself, but for keys of ``metadata_extra``.
+    """
+    return f"metadata_extra_{digest(name)[:16]}" if name.startswith(EXTRA_PREFIX) else name

@@ -1,0 +1,41 @@
+"""From an Ibis expression to SQL of one dialect; nothing is connected to and no cloud SDK is needed."""
+
+from functools import cache
+from typing import Any, Literal
+
+import ibis.expr.types as ir
+import sqlglot.expressions as sge
+from ibis.backends.sql.compilers.bigquery import BigQueryCompiler
+from ibis.backends.sql.compilers.duckdb import DuckDBCompiler
+
+Dialect = Literal["duckdb", "bigquery"]
+
+
+class _DuckDB(DuckDBCompiler):  # type: ignore[misc]
+    def visit_JSONText(self, op: Any, *, arg: Any, key: str) -> Any:  # noqa: ARG002, N802
+        # A JSON pointer (RFC 6901) can name every key; a path cannot.
+        pointer = "/" + key.replace("~", "~0").replace("/", "~1")
+        return sge.Anonymous(this="json_extract_string", expressions=[arg, sge.Literal.string(pointer)])
+
+
+class _BigQuery(BigQueryCompiler):  # type: ignore[misc]
+    def visit_JSONText(self, op: Any, *, arg: Any, key: str) -> Any:  # noqa: ARG002, N802
+        value = sge.Bracket(this=arg, expressions=[sge.Literal.string(key)])
+        return sge.Anonymous(this="lax_string", expressions=[value])
+
+
+@cache
+def _compiler(dialect: Dialect) -> Any:
+    return _DuckDB() if dialect == "duckdb" else _BigQuery()
+
+
+def compile_sql(expression: ir.Table, dialect: Dialect) -> str:
+    """Write an expression as one SQL statement; values are written as literals of their type by Ibis.
+
+    :param expression: Built over :mod:`omics_datastore.schema.relations`.
+    :param dialect: ``duckdb`` or ``bigquery``.
+    :return: The statement, without a semicolon; tables have no dataset or catalog before their names.
+    """
+    compiler = _compiler(dialect)
+    statement: str = compiler.to_sqlglot(expression).sql(dialect=compiler.dialect, pretty=True)
+    return statement

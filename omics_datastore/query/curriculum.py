@@ -1,0 +1,74 @@
+"""The queries only the planner of curricula asks: cells by ingest, obs columns summed up, cells in order, features."""
+
+from collections.abc import Sequence
+
+import ibis
+import ibis.expr.types as ir
+
+from omics_datastore.query.columns import cell_column
+from omics_datastore.schema.relations import relation
+from omics_datastore.schema.tables import FEATURE_INFO
+
+
+def cells_by_ingest(cells: ir.Table) -> ir.Table:
+    """Count the selected cells of each ingest.
+
+    :param cells: Result of :func:`omics_datastore.query.cells.selected_cells`.
+    :return: ``ingest_id`` and ``cells``, by id; ingests without such cells are left out.
+    """
+    return cells.group_by("ingest_id").aggregate(cells=cells.count()).order_by("ingest_id")
+
+
+def summarise_columns(cells: ir.Table, columns: Sequence[str]) -> ir.Table:
+    """Count nulls and distinct values of columns.
+
+    :param cells: Result of :func:`omics_datastore.query.cells.selected_cells`.
+    :param columns: Columns as :func:`omics_datastore.query.columns.cell_column` takes them.
+    :return: One row of int64: ``nulls_<i>`` and ``distinct_<i>`` (nulls not counted) of the i-th column.
+    """
+    values = cells.select(**{f"value_{number}": cell_column(cells, name) for number, name in enumerate(columns)})
+    totals: dict[str, ir.Scalar] = {}
+    for number in range(len(columns)):
+        value = values[f"value_{number}"]
+        totals[f"nulls_{number}"] = ibis.coalesce(value.isnull().sum(), 0)
+        totals[f"distinct_{number}"] = value.nunique()
+    return values.aggregate(**totals)
+
+
+def distinct_values(cells: ir.Table, columns: Sequence[str]) -> ir.Table:
+    """List the distinct values of text columns.
+
+    :param cells: Result of :func:`omics_datastore.query.cells.selected_cells`.
+    :param columns: At least one text column, as :func:`omics_datastore.query.columns.cell_column` takes them.
+    :return: ``number`` (place in ``columns``, int64) and ``value`` (text, never null), in no order.
+    """
+    parts: list[ir.Table] = []
+    for number, name in enumerate(columns):
+        values = cells.select(number=ibis.literal(number, "int64"), value=cell_column(cells, name))
+        parts.append(values.filter(values["value"].notnull()).distinct())
+    return ibis.union(*parts)
+
+
+def cells_in_store_order(cells: ir.Table, columns: Sequence[str], first_key: int) -> ir.Table:
+    """List the selected cells in the order of their shuffle keys, beginning at a key and going round.
+
+    :param cells: Result of :func:`omics_datastore.query.cells.selected_cells`.
+    :param columns: Columns as :func:`omics_datastore.query.columns.cell_column` takes them.
+    :param first_key: The key to begin at.
+    :return: ``ingest_id``, ``cell_index``, ``shuffle_key``, ``n_features``, and ``obs_<i>`` for the i-th column.
+    """
+    values = {f"obs_{number}": cell_column(cells, name) for number, name in enumerate(columns)}
+    chosen = cells.select("ingest_id", "cell_index", "shuffle_key", "n_features", **values)
+    later = chosen["shuffle_key"] < ibis.literal(first_key, "int64")
+    return chosen.order_by([later, "shuffle_key", "ingest_id", "cell_index"])
+
+
+def features_of_ingests(ingest_ids: Sequence[str]) -> ir.Table:
+    """List the features of ingests.
+
+    :param ingest_ids: At least one ingest id.
+    :return: ``ingest_id``, ``feature_index``, ``ensembl_id``, ``symbol``, in no order.
+    """
+    features = relation(FEATURE_INFO)
+    chosen = features.filter(features["ingest_id"].isin(list(ingest_ids)))
+    return chosen.select("ingest_id", "feature_index", "ensembl_id", "symbol")

@@ -1,0 +1,129 @@
+"""The warehouse of a laptop: a folder of Parquet files, queried by DuckDB, without a lock."""
+
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from pathlib import Path
+
+import ibis.expr.types as ir
+import numpy as np
+import polars as pl
+import pyarrow.parquet as pq
+
+from omics_datastore.errors import CorruptionError
+from omics_datastore.ingest.manifest import IngestManifest
+from omics_datastore.schema.tables import CELL_INFO, DATA_TABLES, FEATURE_INFO, INGEST_INFO, RAW_COUNTS
+from omics_datastore.storage.folder import FolderStore
+from omics_datastore.warehouse.counts_reader import count_nonzeros, read_cells
+from omics_datastore.warehouse.duckdb_query import DuckDBLimits, conform, open_query
+from omics_datastore.warehouse.folder_tables import FolderTables
+from omics_datastore.warehouse.ingest_rows import commit_time, mark_current
+from omics_datastore.warehouse.warehouse import CountsBatch, LoadResult, Warehouse
+
+
+class FolderWarehouse(Warehouse):
+    """Keep the four tables as Parquet files below ``warehouse/`` of a folder store.
+
+    Many processes may read while others load.
+
+    :param store: The store, which also holds the ingest files.
+    :param memory_limit_bytes: Memory of DuckDB for one query; more goes to the temporary folder.
+    :param threads: Threads of one query; by default one a core.
+    :param temp_directory: The temporary folder; by default one of the store's scratch paths.
+    :param counts_batch_bytes: Bytes of counts that :meth:`read_counts` holds at once, about.
+    """
+
+    def __init__(
+        self,
+        store: FolderStore,
+        *,
+        memory_limit_bytes: int = 512 * 2**20,
+        threads: int | None = None,
+        temp_directory: Path | None = None,
+        counts_batch_bytes: int = 8 * 2**20,
+    ) -> None:
+        self._store = store
+        self._tables = FolderTables(store)
+        self._memory_limit_bytes = memory_limit_bytes
+        self._threads = threads or os.cpu_count() or 1
+        self._temp_directory = temp_directory
+        self._counts_batch_bytes = counts_batch_bytes
+
+    @property
+    def uri(self) -> str:
+        return self._store.root
+
+    def load(self, manifests: Sequence[IngestManifest], committed_at: datetime) -> LoadResult:
+        ingests = self.ingests()
+        current = set(ingests.filter("is_current")["ingest_id"])
+        asked = {manifest.ingest_id: manifest for manifest in manifests}
+        unchanged = tuple(ingest_id for ingest_id in asked if ingest_id in current)
+        new = [manifest for ingest_id, manifest in asked.items() if ingest_id not in current]
+        when = commit_time(ingests, new, committed_at)
+        rows = {table.name: sum(self._tables.add(item, table.name) for item in new) for table in DATA_TABLES}
+        if new:
+            self._tables.commit(new, when)
+        committed = tuple(manifest.ingest_id for manifest in new)
+        return LoadResult(committed, unchanged, {**rows, INGEST_INFO.name: len(new)})
+
+    def ingests(self) -> pl.DataFrame:
+        return mark_current(self._tables.committed_rows())
+
+    def query(self, expression: ir.Table) -> pl.DataFrame:
+        with open_query(expression, self._tables, self.ingests(), self._limits()) as result:
+            return conform(result.to_arrow_table(), expression)
+
+    def stream(self, expression: ir.Table, batch_rows: int) -> Iterator[pl.DataFrame]:
+        with open_query(expression, self._tables, self.ingests(), self._limits()) as result:
+            for batch in result.to_arrow_reader(batch_rows):
+                yield conform(batch, expression)
+
+    def count_totals(self, ingest_ids: Sequence[str]) -> pl.DataFrame:
+        with ThreadPoolExecutor(self._threads) as threads:
+            totals = list(threads.map(self._totals, ingest_ids))
+        names = ("raw_counts_rows", "nnz", "cell_info_rows", "distinct_cells", "orphan_cells", "feature_info_rows")
+        schema = {"ingest_id": pl.String, **dict.fromkeys(names, pl.Int64)}
+        rows = [(ingest_id, *total) for ingest_id, total in zip(ingest_ids, totals, strict=True)]
+        return pl.DataFrame(rows, schema=schema, orient="row")
+
+    def read_counts(self, cells: pl.DataFrame) -> Iterator[CountsBatch]:
+        numbered = cells.select("ingest_id", "cell_index", "shuffle_key").with_row_index("row")
+        if numbered.select("ingest_id", "cell_index").is_duplicated().any():
+            raise ValueError("a cell was asked for twice")
+        committed = set(self.ingests()["ingest_id"])
+        for (name,), asked in numbered.group_by("ingest_id", maintain_order=True):
+            ingest_id = str(name)
+            path = self._tables.path(RAW_COUNTS.name, ingest_id)
+            if ingest_id not in committed or not path.exists():
+                raise CorruptionError(
+                    f"raw_counts has no row of cell {asked['cell_index'][0]} of ingest {ingest_id}, which is not in "
+                    f"the warehouse; run the ingest again."
+                )
+            yield from read_cells(
+                path,
+                ingest_id,
+                asked["cell_index"].to_numpy(),
+                asked["shuffle_key"].to_numpy(),
+                asked["row"].cast(pl.Int64).to_numpy(),
+                self._counts_batch_bytes,
+            )
+
+    def _limits(self) -> DuckDBLimits:
+        folder = self._temp_directory or self._store.scratch_path("duckdb")
+        return DuckDBLimits(self._memory_limit_bytes, self._threads, folder)
+
+    def _totals(self, ingest_id: str) -> tuple[int, int, int, int, int, int]:
+        counts, cells, features = (
+            self._tables.path(table.name, ingest_id) for table in (RAW_COUNTS, CELL_INFO, FEATURE_INFO)
+        )
+        counted, nnz = np.empty(0, np.int64), 0
+        described = np.empty(0, np.int64)
+        if counts.exists():
+            counted, nnz = count_nonzeros(counts, self._counts_batch_bytes // self._threads)
+        if cells.exists():
+            described = pq.read_table(cells, columns=["cell_index"], partitioning=None)["cell_index"].to_numpy()
+        distinct = len(np.union1d(counted, described))
+        orphans = len(np.setxor1d(counted, described))
+        feature_rows = pq.read_metadata(features).num_rows if features.exists() else 0
+        return len(counted), nnz, len(described), distinct, orphans, feature_rows

@@ -1,0 +1,120 @@
+"""The files of the warehouse of a folder: how ingest files get in, and how a load is committed.
+
+An ingest file is hard-linked under its table, aside and then renamed. The rows of ``ingest_info`` of a whole
+load are one file, renamed into place last: until then nobody sees the others. Nothing is ever locked.
+"""
+
+import os
+import shutil
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import polars as pl
+import pyarrow.parquet as pq
+
+from omics_datastore.errors import CorruptionError
+from omics_datastore.ingest.manifest import IngestFile, IngestManifest
+from omics_datastore.keys import digest
+from omics_datastore.schema.arrow import arrow_schema
+from omics_datastore.schema.tables import INGEST_INFO
+from omics_datastore.storage.file_digest import file_sha256
+from omics_datastore.storage.folder import FolderStore
+from omics_datastore.storage.layout import warehouse_file_key, warehouse_load_key
+from omics_datastore.warehouse.ingest_rows import ingest_rows
+
+
+class FolderTables:
+    """Keep the files of the four tables in a folder store.
+
+    :param store: The store, which also holds the ingest files.
+    """
+
+    def __init__(self, store: FolderStore) -> None:
+        self._store = store
+
+    def path(self, table: str, ingest_id: str) -> Path:
+        """Return where an ingest's rows of a table are.
+
+        :param table: One of the data tables.
+        :param ingest_id: The ingest.
+        :return: The file; it need not exist.
+        """
+        return self._store.path(warehouse_file_key(table, ingest_id))
+
+    def committed_rows(self) -> pl.DataFrame:
+        """Return the rows of ``ingest_info`` of all loads, older rows of an ingest included.
+
+        :return: The rows.
+        """
+        folder = self._store.path(warehouse_load_key("load")).parent
+        files = sorted(folder.glob("*.parquet"))
+        if files:
+            return pl.read_parquet(files, glob=False, hive_partitioning=False)
+        empty = pl.from_arrow(arrow_schema(INGEST_INFO).empty_table())
+        assert isinstance(empty, pl.DataFrame)  # noqa: S101
+        return empty
+
+    def add(self, manifest: IngestManifest, table: str) -> int:
+        """Put an ingest file under its table, replacing what an interrupted load left there.
+
+        :param manifest: Manifest of the ingest.
+        :param table: One of the data tables.
+        :return: Its number of rows.
+        :raise CorruptionError: When the file is not what the manifest says; nothing is put then.
+        """
+        file = manifest.file(table)
+        source, target = self._store.path(file.key), self.path(table, manifest.ingest_id)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        partial = self._store.scratch_path(table)
+        try:
+            try:
+                _link(source, partial)
+            except FileNotFoundError:
+                raise CorruptionError(f"the ingest file {source} is gone; run the ingest again.") from None
+            _check(partial, source, file)
+            partial.replace(target)
+        finally:
+            # Renaming a file onto another name of itself does nothing and leaves both.
+            partial.unlink(missing_ok=True)
+        _flush(target.parent)
+        return file.rows
+
+    def commit(self, manifests: Sequence[IngestManifest], committed_at: datetime) -> None:
+        """Make ingests visible, all at once.
+
+        :param manifests: Manifests of the ingests, whose files were added.
+        :param committed_at: Time of the commit, with a time zone.
+        """
+        partial = self._store.scratch_path(INGEST_INFO.name)
+        pq.write_table(ingest_rows(manifests, committed_at), partial, store_schema=False)
+        ids = digest(sorted(manifest.ingest_id for manifest in manifests))[:12]
+        self._store.put(partial, warehouse_load_key(f"{committed_at.astimezone(UTC):%Y%m%dT%H%M%S.%fZ}-{ids}"))
+
+
+def _link(source: Path, target: Path) -> None:
+    try:
+        os.link(source, target)
+    except FileNotFoundError:
+        raise
+    except OSError:  # a file system without hard links
+        shutil.copyfile(source, target)
+
+
+def _check(path: Path, source: Path, file: IngestFile) -> None:
+    size = path.stat().st_size
+    if size != file.size:
+        raise CorruptionError(f"the ingest file {source} has {size} bytes, not {file.size}; run the ingest again.")
+    if file_sha256(path) != file.sha256:
+        raise CorruptionError(f"the ingest file {source} does not match its SHA-256; run the ingest again.")
+    rows = pq.read_metadata(path).num_rows
+    if rows != file.rows:
+        raise CorruptionError(f"the ingest file {source} has {rows} rows, not {file.rows}; run the ingest again.")
+
+
+def _flush(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,69 @@
+"""The rows of ``ingest_info``: made from manifests, and which of them are current. The same for every warehouse."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+import polars as pl
+import pyarrow as pa
+
+from omics_datastore.ingest.manifest import IngestManifest
+from omics_datastore.keys import canonical_json
+from omics_datastore.schema.arrow import arrow_schema
+from omics_datastore.schema.tables import INGEST_INFO
+
+
+def ingest_rows(manifests: Sequence[IngestManifest], committed_at: datetime) -> pa.Table:
+    """Return the rows that commit ingests.
+
+    :param manifests: Manifests of the ingests.
+    :param committed_at: Time of the commit, with a time zone.
+    :return: One row a manifest, in the schema of ``ingest_info``.
+    """
+    return pa.Table.from_pylist([_row(manifest, committed_at) for manifest in manifests], arrow_schema(INGEST_INFO))
+
+
+def mark_current(rows: pl.DataFrame) -> pl.DataFrame:
+    """Keep the newest row of each ingest and tell which ingests are current.
+
+    Of the ingests of one (dataset, source_uri) the one committed last is current; when two were committed in
+    one load, the one whose id sorts last.
+
+    :param rows: Rows of ``ingest_info``.
+    :return: One row an ingest id with ``is_current``, ordered by dataset, source_uri, committed_at, ingest_id.
+    """
+    newest = rows.sort("committed_at").unique("ingest_id", keep="last", maintain_order=True)
+    ordered = newest.sort("dataset", "source_uri", "committed_at", "ingest_id")
+    last = pl.col("ingest_id").last().over("dataset", "source_uri")
+    return ordered.with_columns(is_current=pl.col("ingest_id") == last)
+
+
+def commit_time(ingests: pl.DataFrame, manifests: Sequence[IngestManifest], committed_at: datetime) -> datetime:
+    """Return the time to commit at, so that what is committed now becomes current even when clocks disagree.
+
+    :param ingests: What is committed, as :func:`mark_current` returns it.
+    :param manifests: Manifests of the ingests to commit.
+    :param committed_at: Time by this machine's clock, with a time zone.
+    :return: The same time, or one microsecond after the newest commit of the same source files.
+    :raise ValueError: When the time has no time zone.
+    """
+    if committed_at.tzinfo is None:
+        raise ValueError("committed_at has no time zone")
+    sources = pl.DataFrame(
+        {"dataset": [item.dataset for item in manifests], "source_uri": [item.source_uri for item in manifests]},
+        schema={"dataset": pl.String, "source_uri": pl.String},
+    )
+    newest = ingests.join(sources, on=["dataset", "source_uri"], how="semi")["committed_at"].max()
+    if isinstance(newest, datetime):
+        return max(committed_at, newest + timedelta(microseconds=1))
+    return committed_at
+
+
+def _row(manifest: IngestManifest, committed_at: datetime) -> dict[str, Any]:
+    validation = {"findings": [finding.model_dump(mode="json") for finding in manifest.findings]}
+    return {
+        **manifest.model_dump(include=set(INGEST_INFO.column_names) - {"uns"}),
+        "uns": canonical_json(manifest.uns),
+        "validation": canonical_json(validation),
+        "committed_at": committed_at,
+    }

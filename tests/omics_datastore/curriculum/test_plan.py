@@ -1,0 +1,224 @@
+"""What a plan decides: cells, their order, pins, obs columns; and what it refuses."""
+
+from typing import Any
+
+import ibis
+import polars as pl
+import pytest
+
+from omics_datastore.curriculum.obs_layout import FIXED_COLUMNS
+from omics_datastore.curriculum.plan import plan_curriculum
+from omics_datastore.curriculum.plan_model import CurriculumPlan, ObsColumn
+from omics_datastore.curriculum.specification import CurriculumSpecification
+from omics_datastore.errors import InputError
+from omics_datastore.shuffle import permutation, rotation
+from tests.omics_datastore.curriculum.curriculum_world import (
+    World,
+    build,
+    gene,
+    make_source,
+    read_shards,
+    specification,
+    tree,
+)
+
+
+def plan(world: World, spec: CurriculumSpecification | None = None, version: int = 1, bins: int = 2) -> CurriculumPlan:
+    return plan_curriculum(spec or specification(), version, world.warehouse, world.store, bins_per_group=bins)
+
+
+def planned_cells(world: World, made: CurriculumPlan) -> pl.DataFrame:
+    return pl.concat([pl.read_parquet(world.root / group.key) for group in made.groups])
+
+
+def columns(made: CurriculumPlan) -> dict[str, ObsColumn]:
+    return {column.name: column for column in made.obs_columns}
+
+
+@pytest.mark.parametrize("seed", [0, 3, 2**63 - 1])
+def test_cells_are_rotated_and_permuted_by_the_seed(world: World, seed: int) -> None:
+    cells = planned_cells(world, plan(world, specification(seed=seed)))
+    assert cells["position"].to_list() == list(range(71))
+    assert cells["bin"].to_list() == [place // 20 for place in range(71)]
+    first = rotation(seed)
+    keys = pl.concat([pl.read_parquet(path) for path in world.root.glob("ingest/*/*/cell_info.parquet")])
+    expected = sorted(
+        keys.select("shuffle_key", "ingest_id", "cell_index").rows(), key=lambda row: (row[0] < first, row)
+    )
+    found = cells.select("shuffle_key", "ingest_id", "cell_index").rows()
+    for number in range(4):
+        ordered = expected[number * 20 : number * 20 + 20]
+        places = permutation(len(ordered), seed, number)
+        assert found[number * 20 : number * 20 + 20] == [ordered[place] for place in places]
+
+
+def test_seeds_give_other_orders(world: World) -> None:
+    orders = {
+        tuple(planned_cells(world, plan(world, specification(name=f"s{seed}", seed=seed)))["shuffle_key"])
+        for seed in range(4)
+    }
+    assert len(orders) == 4
+
+
+def test_plan_stays_when_data_changes_and_a_new_version_sees_it(world: World) -> None:
+    first = plan(world)
+    before = tree(world)
+    world.add("a", make_source(gene(1, 2), 50, 9))
+    assert plan(world) == first
+    assert tree(world) == before
+    assert plan(world, version=2).total_cells == 71 - 31 + 50
+    build(world)
+    assert sum(shard.n_obs for shard in read_shards(world)) == 71
+
+
+def test_lost_files_are_planned_again_from_the_pinned_ingests(world: World) -> None:
+    first = plan(world)
+    before = tree(world)
+    world.add("a", make_source(gene(1, 2), 50, 9))
+    (world.root / first.groups[1].key).unlink()
+    assert plan(world) == first
+    assert tree(world) == before
+
+
+def test_another_specification_under_a_planned_version_is_refused(world: World) -> None:
+    plan(world)
+    with pytest.raises(InputError, match=r"all\.v1 was planned from another specification"):
+        plan(world, specification(seed=4))
+
+
+def test_leftovers_of_an_unfinished_plan_are_removed(world: World) -> None:
+    build(world, specification(bin_size=5))
+    (world.root / "extracts/all/v1/plan/plan.json").unlink()
+    plan(world)
+    names = set(tree(world))
+    assert not [name for name in names if "000004" in name]
+    assert "extract_files/extract_000003.h5ad" in names
+
+
+@pytest.mark.parametrize(
+    ("conditions", "message"),
+    [
+        ([("cell_type", "eq", "gamma")], "condition 1, cell_type eq 'gamma', holds for none of the 71 cells of all"),
+        (
+            [("dataset", "eq", "brain"), ("metadata_extra.only_here", "not_null", None), ("cell_type", "eq", "none")],
+            "condition 2, metadata_extra.only_here not_null, holds for none of the 17 cells left by",
+        ),
+    ],
+)
+def test_no_cell_names_the_condition(world: World, conditions: list[tuple[str, str, Any]], message: str) -> None:
+    asked = [{"column": column, "op": op, "value": value} for column, op, value in conditions]
+    with pytest.raises(InputError, match=message):
+        plan(world, specification(filter=asked))
+    assert not (world.root / "extracts").exists()
+
+
+def test_empty_warehouse(empty_world: World) -> None:
+    with pytest.raises(InputError, match="no dataset yet"):
+        plan(empty_world)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"obs_columns": ["cell_typ"]}, "did you mean cell_type"),
+        ({"obs_columns": ["metadata_extra.batch"]}, "write 'batch' under metadata_extra_columns"),
+        ({"obs_columns": ["metadata_extra"]}, "metadata_extra"),
+        ({"metadata_extra_columns": ["cell_type"]}, "another obs column"),
+        ({"metadata_extra_columns": ["original_id"]}, "another obs column"),
+        ({"metadata_extra_columns": ["metadata_extra.batch"]}, "write 'batch'"),
+        ({"metadata_extra_columns": ["a/b"]}, "no '/'"),
+        ({"features": "nowhere"}, "no feature schema nowhere"),
+    ],
+)
+def test_wrong_columns_and_features(world: World, changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        plan(world, specification(**changes))
+
+
+def test_genes_that_nobody_measured(world: World) -> None:
+    world.store.write("feature_schemas/mouse.csv", b"ensembl_id\nENSMUSG00000000001\n")
+    with pytest.raises(InputError, match="no gene of feature schema mouse"):
+        plan(world, specification(features="mouse"))
+    world.add("d", make_source(gene(77), 5, 4))
+    with pytest.raises(InputError, match="no gene of the intersection"):
+        plan(world, specification(features="intersection"))
+
+
+def test_obs_columns_once_and_in_order(world: World) -> None:
+    spec = specification(obs_columns=["donor_id", "cell_index", "donor_id", "n_features", "ingest_id"])
+    assert list(columns(plan(world, spec))) == [*FIXED_COLUMNS, "donor_id", "n_features", "batch"]
+
+
+def test_text_over_the_limit_is_plain_text_everywhere(world: World) -> None:
+    build(world, specification(category_limit=3))
+    shards = read_shards(world)
+    assert [str(shard.obs["donor_id"].dtype) for shard in shards] == ["object"] * 4
+    assert {str(shard.obs["cell_type"].dtype) for shard in shards} == {"category"}
+    assert set(shards[0].obs["donor_id"]) <= {f"donor{number}" for number in range(4)}
+
+
+def test_null_text_over_the_limit_is_empty(world: World) -> None:
+    build(world, specification(category_limit=1))
+    batches = [value for shard in read_shards(world) for value in shard.obs["batch"]]
+    assert batches.count("") == 23
+    assert set(batches) == {"", "b0", "b1"}
+
+
+def test_columns_without_any_value_stay(world: World) -> None:
+    made, _ = build(world, specification(obs_columns=["disease", "tag"], metadata_extra_columns=["no such key"]))
+    shards = read_shards(world)
+    for name in ("disease", "tag", "no such key"):
+        assert columns(made)[name].categories == []
+        assert {shard.obs[name].cat.codes.unique().tolist()[0] for shard in shards} == {-1}
+    assert "obs column disease (disease) is null in every selected cell" in made.warnings
+
+
+def test_booleans_with_nulls_are_nullable_everywhere(world: World) -> None:
+    source = make_source(gene(1), 9, 5)
+    del source.obs["is_primary_data"]
+    world.add("d", source)
+    build(world)
+    shards = read_shards(world)
+    assert {str(shard.obs["is_primary_data"].dtype) for shard in shards} == {"boolean"}
+    assert sum(shard.obs["is_primary_data"].isna().sum() for shard in shards) == 9
+
+
+def test_whole_numbers_with_nulls_are_float_everywhere(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    # No nullable integer column is in the tables today, so one is made of n_features.
+    from omics_datastore.query import curriculum as queries
+
+    real = queries.cell_column
+
+    def sometimes_null(cells: Any, name: str) -> Any:
+        value = real(cells, name)
+        return ibis.ifelse(cells["cell_index"] == 3, ibis.null("int64"), value) if name == "n_features" else value
+
+    monkeypatch.setattr(queries, "cell_column", sometimes_null)
+    made, _ = build(world, specification(obs_columns=["n_features"]))
+    assert columns(made)["n_features"].kind == "float64"
+    shards = read_shards(world)
+    assert {str(shard.obs["n_features"].dtype) for shard in shards} == {"float64"}
+    assert sum(shard.obs["n_features"].isna().sum() for shard in shards) == 3
+
+
+def test_keys_of_metadata_extra_meet_no_column_of_the_plan(world: World) -> None:
+    for number, name in enumerate(("bin", "position", "obs.bin", "Batch", "with space", "ünïcode")):
+        source = make_source(gene(1), 5, 20 + number, {name: [f"{name}{row}" for row in range(5)]})
+        world.add(f"e{number}", source)
+    names = ["bin", "position", "obs.bin", "Batch", "batch", "with space", "ünïcode"]
+    build(world, specification(metadata_extra_columns=names))
+    shards = read_shards(world)
+    assert shards[0].obs.columns.tolist()[-7:] == names
+    for name in names:
+        values = {value for shard in shards for value in shard.obs[name].dropna()}
+        assert values == ({"b0", "b1"} if name == "batch" else {f"{name}{row}" for row in range(5)})
+
+
+def test_smallest_symbol_names_a_gene(world: World) -> None:
+    source = make_source(gene(1, 42), 5, 30)
+    source.var["feature_name"] = ["a symbol", None]
+    world.add("d", source)
+    build(world)
+    names = read_shards(world)[0].var["feature_name"]
+    assert names[gene(1)[0]] == "a symbol"
+    assert names[gene(42)[0]] == gene(42)[0]
