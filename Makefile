@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test lint types unit pipelines up clean
+.PHONY: demo test lint types unit pipelines docs pins up clean
 .DELETE_ON_ERROR:
 
 demo: $(INSTALLED)
@@ -28,6 +28,10 @@ unit: $(INSTALLED)
 # The compiled pipelines are committed; a test checks that they are current.
 pipelines: $(INSTALLED)
 	$(BIN)/python -m kfp_components.compile_pipelines
+
+# The page of the tables, from their one definition; a test checks that it is current.
+docs: $(INSTALLED)
+	$(BIN)/python -m omics_datastore.schema.markdown > docs/tables.md
 
 # The pins of constraints.txt from the ranges of pyproject.toml.
 pins: $(INSTALLED)

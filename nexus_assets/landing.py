@@ -1,12 +1,12 @@
 """What landed in the three folders that people drop into, against what was seen before. No Dagster here.
 
 A drop is taken when it has not changed for the quiet period, or at once when a dataset's folder holds ``_READY``.
-A drop that cannot be read becomes a sentence, and is looked at again on the next tick.
+A drop that cannot be read becomes a sentence, and is looked at again on the next tick. What is gone is forgotten.
 """
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import PurePosixPath
 
 from omics_datastore.ingest.inbox import Drop, read_inbox
@@ -20,11 +20,12 @@ Seen = dict[str, str]
 
 @dataclass
 class LandingCursor:
-    """What was taken so far, by kind."""
+    """What was taken so far, by kind, and how many ticks took anything: what lands twice alike is told apart by it."""
 
     datasets: Seen = field(default_factory=dict)
     feature_schemas: Seen = field(default_factory=dict)
     curricula: Seen = field(default_factory=dict)
+    ticks: int = 0
 
     @classmethod
     def parse(cls, text: str | None) -> "LandingCursor":
@@ -37,9 +38,7 @@ class LandingCursor:
 
     def format(self) -> str:
         """Write the cursor as text."""
-        return json.dumps(
-            {"datasets": self.datasets, "feature_schemas": self.feature_schemas, "curricula": self.curricula}
-        )
+        return json.dumps(asdict(self))
 
 
 @dataclass(frozen=True)
@@ -53,7 +52,7 @@ class Landed:
 
 @dataclass
 class Landings:
-    """What is new: drops to take, how many still settle, and a sentence for each that cannot be taken."""
+    """What is new: drops to take, which still settle, and a sentence for each that cannot be taken."""
 
     datasets: list[Drop] = field(default_factory=list)
     feature_schemas: list[Landed] = field(default_factory=list)
@@ -82,12 +81,14 @@ def find_landings(store: ObjectStore, cursor: LandingCursor, now: float, quiet_s
         else:
             found.settling.append(name)
     cursor.datasets = {name: seen for name, seen in cursor.datasets.items() if name in inbox.drops}
-    for folder, suffixes, seen, landed in (
-        (FEATURE_SCHEMAS, (".csv",), cursor.feature_schemas, found.feature_schemas),
-        (SPECIFICATIONS, (".yaml", ".yml"), cursor.curricula, found.curricula),
+    for folder, suffix, seen, landed in (
+        (FEATURE_SCHEMAS, ".csv", cursor.feature_schemas, found.feature_schemas),
+        (SPECIFICATIONS, ".yaml", cursor.curricula, found.curricula),
     ):
-        for entry in _files(store, folder, suffixes, found.problems):
-            name = PurePosixPath(entry.key).stem
+        files = {PurePosixPath(entry.key).stem: entry for entry in _files(store, folder, suffix, found.problems)}
+        for name in set(seen) - set(files):
+            del seen[name]
+        for name, entry in files.items():
             mark = digest([entry.key, entry.size, entry.generation])
             if seen.get(name) == mark:
                 continue
@@ -98,10 +99,14 @@ def find_landings(store: ObjectStore, cursor: LandingCursor, now: float, quiet_s
     return found
 
 
-def _files(store: ObjectStore, folder: str, suffixes: tuple[str, ...], problems: list[str]) -> Iterator[StoredObject]:
+def _files(store: ObjectStore, folder: str, suffix: str, problems: list[str]) -> Iterator[StoredObject]:
     for entry in store.entries(folder):
         path = PurePosixPath(entry.key.removeprefix(folder))
-        if len(path.parts) > 1 or path.suffix not in suffixes or path.name.startswith("."):
+        if len(path.parts) > 1:
+            continue
+        if (path.suffix, suffix) == (".yml", ".yaml"):
+            problems.append(f"{store.uri(entry.key)} is not taken: call it {path.stem}{suffix}.")
+        if path.suffix != suffix:
             continue
         if KEY_PATTERN.fullmatch(path.stem):
             yield entry

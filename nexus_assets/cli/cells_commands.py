@@ -1,15 +1,18 @@
 """``nexus cells``: count, describe and list values of the cells in the warehouse, before anything is built."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 import polars as pl
+from pydantic import ValidationError
 
 from nexus_assets.cli.output import print_json, print_pairs, print_rows
 from nexus_assets.cli.session import Session, open_session
 from nexus_assets.cli.suggestions import SuggestingGroup
-from omics_datastore.query.filters import CellFilter, parse_condition
+from omics_datastore.errors import InputError
+from omics_datastore.query.filters import CellFilter, Condition, parse_condition
+from omics_datastore.storage.documents import describe as in_words
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
@@ -78,6 +81,15 @@ def select(session: Session, where: Sequence[str]) -> "ir.Table":
     """
     from omics_datastore.query.cells import selected_cells
 
-    conditions: tuple[Any, ...] = tuple(parse_condition(text) for text in where)
+    conditions = tuple(_condition(text) for text in where)
     current = session.warehouse.ingests().filter(pl.col("is_current"))["ingest_id"].to_list()
     return selected_cells(CellFilter(conditions=conditions), current)
+
+
+def _condition(text: str) -> Condition:
+    try:
+        return parse_condition(text)
+    except ValidationError as error:
+        raise InputError(f"{in_words(error)}.") from error
+    except ValueError as error:
+        raise InputError(f"{error}.") from error

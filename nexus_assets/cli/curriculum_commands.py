@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from nexus_assets.cli.output import print_json, print_pairs, print_rows, say
-from nexus_assets.cli.runs import run_job
+from nexus_assets.cli.runs import load_job, run_job
 from nexus_assets.cli.session import Session, open_session
 from nexus_assets.cli.suggestions import SuggestingGroup
 from omics_datastore.errors import InputError
@@ -52,6 +52,8 @@ def list_command(as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print the release as JSON.")
 def show(name: str, as_json: bool) -> None:
     """Show the release of a curriculum: its newest version, or the one that is named."""
+    from omics_datastore.curriculum.loaders import placed_loader
+
     session = open_session()
     release = read_named_release(session, name)
     if as_json:
@@ -71,7 +73,7 @@ def show(name: str, as_json: bool) -> None:
             "bytes": sum(shard.size for shard in release.shards),
         }
     )
-    click.echo(f"\n{release.loaders['anndata'].strip()}")
+    click.echo(f"\n{placed_loader(release, 'anndata', session.store)}")
 
 
 def build_curriculum(session: Session, path: Path) -> tuple[str, str]:
@@ -94,12 +96,11 @@ def build_curriculum(session: Session, path: Path) -> tuple[str, str]:
     partition = make_curriculum_partition(specification.name, version)
     if state != "complete":
         add_partition(session.instance, CURRICULA, partition)
-        run_job(session, "build_curriculum", partition, {})
-        state = "built"
+        run_job(session, load_job(session, "build_curriculum"), partition, {})
     key = specification_key(specification.name)
     if session.store.stat(key) is None or session.store.read(key) != content:
         session.store.write(key, content)
-    return partition, state
+    return partition, "complete" if state == "complete" else "built"
 
 
 def read_named_release(session: Session, name: str) -> Any:

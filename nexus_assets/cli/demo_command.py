@@ -24,6 +24,8 @@ _SPECIFICATION = {
 @click.option("--cells", default=3000, show_default=True, help="Cells of the sample.")
 def demo(cells: int) -> None:
     """Make sample data if there is none, ingest it and build a curriculum from it."""
+    from omics_datastore.curriculum.loaders import placed_loader
+
     session = open_session()
     folder = _sample(session, cells)
     for dataset, files in group_by_dataset(sorted(path for path in folder.iterdir() if path.is_dir()), None).items():
@@ -46,7 +48,7 @@ def demo(cells: int) -> None:
         f"\n{release.total_cells:,} cells x {release.feature_count:,} genes from {len(release.ingests)} source files"
     )
     click.echo(f"in {session.store.uri(f'extracts/{release.name}/v{release.version}')}\n\nLoad it:\n")
-    click.echo(release.loaders["anndata"].strip())
+    click.echo(placed_loader(release, "anndata", session.store))
     click.echo("\nLook around: nexus up")
 
 

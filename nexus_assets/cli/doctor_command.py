@@ -12,6 +12,7 @@ import click
 
 from nexus_assets.cli.output import print_json, print_rows
 from nexus_assets.cli.session import Session, open_session
+from omics_datastore.errors import NexusError
 
 _FREE_BYTES = 2 * 2**30
 _FILE_HANDLES = 1024
@@ -35,6 +36,8 @@ def doctor(as_json: bool) -> None:
             rows.append({"check": name, "state": "ok", "found": check(session)})
         except ComplaintError as complaint:
             rows.append({"check": name, "state": "FAILED", "found": complaint.message})
+        except (OSError, NexusError) as error:
+            rows.append({"check": name, "state": "FAILED", "found": str(error)})
     print_json(rows) if as_json else print_rows(rows, "")
     if any(row["state"] != "ok" for row in rows):
         raise click.exceptions.Exit(1)

@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from nexus_assets.cli.output import print_json, print_rows, say
-from nexus_assets.cli.runs import run_job
+from nexus_assets.cli.runs import load_job, run_job
 from nexus_assets.cli.session import Session, open_session
 from omics_datastore.errors import InputError
 from omics_datastore.ingest.configuration import DatasetConfig
@@ -57,12 +57,12 @@ def ingest_dataset(
     from nexus_assets.partitions import DATASETS, add_partition
     from nexus_assets.policy import DROP
 
+    job = load_job(session, "validate_dataset" if validate_only else "ingest_dataset")
     placement = place_in_inbox(session.settings.root_path, dataset, files, config)
     try:
         drop = read_drop(session.store, dataset)
         add_partition(session.instance, DATASETS, dataset)
         session.instance.report_runless_asset_event(observed_source_files(drop))
-        job = "validate_dataset" if validate_only else "ingest_dataset"
         run_job(session, job, dataset, {DROP: drop.digest})
     except InputError as error:
         placement.undo()

@@ -23,6 +23,8 @@ class BarObserver(PipelineObserver):
         self._task: Any = None
 
     def submitted(self, job_id: str, link: str, how: How) -> None:  # noqa: ARG002
+        import atexit
+
         from rich.console import Console
         from rich.progress import BarColumn, SpinnerColumn, TextColumn, TimeRemainingColumn
         from rich.progress import Progress as Bar
@@ -38,12 +40,17 @@ class BarObserver(PipelineObserver):
         )
         self._task = self._bar.add_task(job_id.rsplit("-", 2)[0].removeprefix("nexus-").replace("-", " "), total=None)
         self._bar.start()
+        atexit.register(self._stop)  # or an interrupted command leaves the terminal without a cursor
 
     def progress(self, progress: Progress) -> None:
         if self._bar is not None:
             self._bar.update(self._task, completed=progress.done, total=progress.total or None)
 
     def state_changed(self, status: JobStatus) -> None:
-        if self._bar is not None and status.state.is_final:
+        if status.state.is_final:
+            self._stop()
+
+    def _stop(self) -> None:
+        if self._bar is not None:
             self._bar.stop()
             self._bar = None

@@ -17,30 +17,44 @@ class RunFailedError(NexusError):
     """Say that a run failed for a reason that is not an input: its id and the reason."""
 
 
-def run_job(session: Session, job: str, partition: str, tags: Mapping[str, str]) -> "dg.ExecuteInProcessResult":
-    """Run a job for one partition and wait for it.
+def load_job(session: Session, job: str) -> "dg.JobDefinition":
+    """Load a job, which takes a second: load it before anything is done that others could see.
 
     :param session: The session.
     :param job: Name of the job.
+    :return: The job.
+    """
+    from nexus_assets.definitions import build_defs
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Dagster's notes on its own future are not for the user of a command
+        return build_defs(_resources(session)).resolve_job_def(job)
+
+
+def run_job(
+    session: Session, job: "dg.JobDefinition", partition: str, tags: Mapping[str, str]
+) -> "dg.ExecuteInProcessResult":
+    """Run a job for one partition and wait for it.
+
+    :param session: The session.
+    :param job: The job.
     :param partition: Partition key; it must be known to the instance.
     :param tags: Tags of the run.
     :return: The result, of a run that succeeded.
     :raise InputError: When an input is at fault; the message is the step's own sentence.
     :raise RunFailedError: When anything else is.
     """
-    from nexus_assets.definitions import build_defs
+    from nexus_assets.lost_runs import PROCESS, running_process
     from nexus_assets.policy import REQUESTED_BY, os_user
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Dagster's notes on its own future are not for the user of a command
-        definition = build_defs(_resources(session)).resolve_job_def(job)
-    result = definition.execute_in_process(
-        instance=session.instance,
-        partition_key=partition,
-        tags={REQUESTED_BY: os_user(), **tags},
-        run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
-        raise_on_error=False,
-    )
+    with running_process(session.instance) as process:
+        result = job.execute_in_process(
+            instance=session.instance,
+            partition_key=partition,
+            tags={REQUESTED_BY: os_user(), PROCESS: process, **tags},
+            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+            raise_on_error=False,
+        )
     if not result.success:
         raise _error(result)
     return result

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from nexus_assets.cli.output import print_json, print_rows
-from nexus_assets.cli.runs import run_job
+from nexus_assets.cli.runs import load_job, run_job
 from nexus_assets.cli.session import open_session
 from nexus_assets.cli.suggestions import SuggestingGroup
 from omics_datastore.errors import InputError
@@ -33,7 +33,7 @@ def add(name: str, csv: Path) -> None:
         raise InputError(f"{csv} cannot be read: {error.strerror}.") from error
     added = add_feature_schema(session.store, name, content)
     add_partition(session.instance, FEATURE_SCHEMAS, name)
-    run_job(session, "register_feature_schema", name, {})
+    run_job(session, load_job(session, "register_feature_schema"), name, {})
     click.echo(f"Feature schema {name}: {added.features.height:,} features.")
 
 

@@ -6,6 +6,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from nexus_resources.settings import Settings, read_settings
+from omics_datastore.errors import InputError
 from omics_datastore.storage.folder import FolderStore
 
 if TYPE_CHECKING:
@@ -77,8 +78,12 @@ class Session:
         """Return the Dagster instance, made when it is not there yet."""
         import dagster as dg
 
+        from nexus_assets.lost_runs import end_lost_runs
+
         prepare_dagster_home(self.settings)
-        return dg.DagsterInstance.get()
+        instance = dg.DagsterInstance.get()
+        end_lost_runs(instance)
+        return instance
 
 
 def open_session() -> Session:
@@ -94,12 +99,19 @@ def prepare_dagster_home(settings: Settings) -> None:
     """Make the folder of the Dagster instance and point Dagster to it.
 
     :param settings: The settings.
+    :raise InputError: When the root cannot be written.
     """
     home = settings.dagster_home
-    home.mkdir(parents=True, exist_ok=True)
-    for name, content in (("dagster.yaml", _INSTANCE), ("workspace.yaml", _WORKSPACE)):
-        path = home / name
-        if not path.exists():
-            path.write_text(content)
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        for name, content in (("dagster.yaml", _INSTANCE), ("workspace.yaml", _WORKSPACE)):
+            path = home / name
+            if not path.exists():
+                path.write_text(content)
+    except OSError as error:
+        raise InputError(
+            f"the folder {settings.root_path} cannot be written ({error.strerror}); choose another with --root or "
+            "NEXUS_ROOT."
+        ) from error
     os.environ["DAGSTER_HOME"] = str(home)
     os.environ["NEXUS_ROOT"] = str(settings.root_path)

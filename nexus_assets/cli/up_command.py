@@ -32,6 +32,9 @@ def up(port: int) -> None:
     for folder in (INBOX, FEATURE_SCHEMAS, SPECIFICATIONS):
         (settings.root_path / folder).mkdir(parents=True, exist_ok=True)
     _check_port(port)
+    for number in (signal.SIGTERM, signal.SIGHUP):  # of the terminal that is closed
+        signal.signal(number, _stop_watching)
+    _end_lost_runs()
     processes = start_servers(settings, port)
     try:
         _wait_until_it_answers(processes, port)
@@ -95,11 +98,21 @@ def _wait_until_it_answers(processes: "Sequence[subprocess.Popen[bytes]]", port:
     )
 
 
-def _watch(processes: "Sequence[subprocess.Popen[bytes]]") -> None:
-    def stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
-        raise KeyboardInterrupt
+def _stop_watching(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
+    raise KeyboardInterrupt
 
-    signal.signal(signal.SIGTERM, stop)
+
+def _end_lost_runs() -> None:
+    import dagster as dg
+
+    from nexus_assets.lost_runs import end_lost_runs
+
+    with dg.DagsterInstance.get() as instance:
+        for run_id in end_lost_runs(instance, servers=True):
+            say(f"Run {run_id} was ended: the process that executed it is gone.")
+
+
+def _watch(processes: "Sequence[subprocess.Popen[bytes]]") -> None:
     try:
         while True:
             _check_running(processes)
@@ -116,6 +129,8 @@ def _check_running(processes: "Sequence[subprocess.Popen[bytes]]") -> None:
 
 
 def _stop(processes: "Sequence[subprocess.Popen[bytes]]") -> None:
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # another Ctrl-C must not leave one behind
+        signal.signal(number, signal.SIG_IGN)
     for process in processes:
         if process.poll() is None:
             process.send_signal(signal.SIGINT)

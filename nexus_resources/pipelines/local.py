@@ -110,11 +110,14 @@ class LocalPipelines(PipelineRunner):
 
     def _get(self, job_id: str) -> JobStatus | None:
         folder = self._folder / job_id
-        alive = local_job.is_locked(folder / local_job.CHILD_LOCK)  # before the record, which the child writes last
         try:
             record = local_job.read_record(folder)
         except FileNotFoundError:
             return None
+        # Held from before the folder could be seen until the child's end; its last word may have come meanwhile.
+        alive = local_job.is_locked(folder / local_job.CHILD_LOCK)
+        if not alive:
+            record = local_job.read_record(folder)
         state = PipelineState.from_name(record.state)
         cancelled = (folder / local_job.CANCELLED).exists()
         if alive:

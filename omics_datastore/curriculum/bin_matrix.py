@@ -4,6 +4,8 @@ Nothing here loops over cells or counts: rows are gathered by scipy, and columns
 which are linear and need no comparison (Gustavson, "Two fast algorithms for sparse matrices", ACM TOMS 4, 1978).
 """
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
@@ -13,7 +15,7 @@ from omics_datastore.errors import CorruptionError
 from omics_datastore.warehouse.warehouse import CountsBatch
 
 _BLOCK_COUNTS = 1 << 18
-"""Counts sorted at once: they stay in the processor's cache."""
+"""Counts put in order at once: they stay in the processor's cache."""
 
 BYTES_A_COUNT = 8
 """Memory of a collected count: column and value."""
@@ -22,17 +24,40 @@ MOST_COUNTS = 2**31 - 1
 """Counts that one collector holds at most: what int32 can number."""
 
 
+class Buffers:
+    """Arrays that are used again and again by one thread: new memory costs more than what is done with it."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, NDArray[Any]] = {}
+
+    def take(self, name: str, size: int, dtype: type[np.generic]) -> NDArray[Any]:
+        """Return an array, whose content is of no meaning, in the place of the last one of this name.
+
+        :param name: What the array is for.
+        :param size: Its length.
+        :param dtype: Its type, always the same for a name.
+        :return: The array.
+        """
+        kept = self._kept.get(name)
+        if kept is None or len(kept) < size:
+            self._kept.pop(name, None)
+            kept = self._kept[name] = np.empty(size + size // 8, dtype)  # the next one may be a little larger
+        return kept[:size]
+
+
 class CountsCollector:
     """Collect the counts of some cells batch by batch.
 
     :param cells: Number of cells.
     :param counts: Counts in all at most, before features that are not wanted are dropped.
     :param features: Features of the curriculum.
+    :param buffers: Memory to use; no other collector may use it meanwhile.
     """
 
-    def __init__(self, cells: int, counts: int, features: int) -> None:
-        self._columns = np.empty(counts, np.int32)
-        self._values = np.empty(counts, np.float32)
+    def __init__(self, cells: int, counts: int, features: int, buffers: Buffers | None = None) -> None:
+        self._buffers = buffers or Buffers()
+        self._columns = self._buffers.take("columns", counts, np.int32)
+        self._values = self._buffers.take("values", counts, np.float32)
         self._ends = np.zeros(cells + 1, np.int32)
         self._arrived = np.full(cells, -1, np.int32)
         self._features = features
@@ -70,28 +95,28 @@ class CountsCollector:
 
         :param first: First cell.
         :param last: Cell after the last.
-        :return: Their counts, sorted by column inside a row.
+        :return: Their counts, sorted by column inside a row; the next call overwrites them.
         :raise CorruptionError: When the counts of a cell never came.
         """
         arrived = self._arrived[first:last]
         if (arrived < 0).any():
             raise CorruptionError("raw_counts lacks cells that cell_info has; run the ingest again.")
         used = int(self._ends[self._cells])
-        shape = (self._cells, self._features + 1)
         stored = (self._values[:used], self._columns[:used], self._ends[: self._cells + 1])
-        every = sparse.csr_matrix(stored, shape=shape)
-        if self._in_order:
-            rows = every[arrived]
-            return CountsMatrix(rows.indptr, rows.indices, rows.data, self._features)
-        step = max(1, _BLOCK_COUNTS * self._cells // max(1, used))
-        blocks = [
-            _sorted_columns(every[arrived[start : start + step]], self._features)
-            for start in range(0, last - first, step)
-        ]
+        every = sparse.csr_matrix(stored, shape=(self._cells, self._features + 1))
+        most = int((self._ends[arrived + 1] - self._ends[arrived]).sum())
+        indices = self._buffers.take("indices", most, np.int32)
+        data = self._buffers.take("data", most, np.float32)
         indptr = np.zeros(last - first + 1, np.int32)
-        np.cumsum(np.concatenate([np.diff(block.indptr) for block in blocks]), out=indptr[1:])
-        indices = np.concatenate([block.indices for block in blocks])
-        return CountsMatrix(indptr, indices, np.concatenate([block.data for block in blocks]), self._features)
+        step = max(1, _BLOCK_COUNTS * self._cells // max(1, used))
+        for start in range(0, last - first, step):
+            block = every[arrived[start : start + step]]
+            if not self._in_order:
+                block = _sorted_columns(block, self._features)
+            begin, end = indptr[start], indptr[start] + block.nnz
+            indptr[start + 1 : start + 1 + block.shape[0]] = begin + block.indptr[1:]
+            indices[begin:end], data[begin:end] = block.indices, block.data
+        return CountsMatrix(indptr, indices[: indptr[-1]], data[: indptr[-1]], self._features)
 
 
 def _sorted_columns(rows: sparse.csr_matrix, features: int) -> sparse.csr_matrix:

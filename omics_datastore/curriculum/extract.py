@@ -5,11 +5,11 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import polars as pl
 
-from omics_datastore.curriculum.bin_matrix import BYTES_A_COUNT, MOST_COUNTS, CountsCollector
+from omics_datastore.curriculum.bin_matrix import BYTES_A_COUNT, MOST_COUNTS, Buffers, CountsCollector
 from omics_datastore.curriculum.features import FeatureMaps
 from omics_datastore.curriculum.plan_cells import OBS_PREFIX, GroupReader, read_features
 from omics_datastore.curriculum.plan_model import CurriculumPlan, PlannedBin, PlannedGroup, ShardRecord
@@ -168,6 +168,7 @@ class _Extraction:
         self._writer: ShardWriter = shard_writer(features, plan.obs_columns, output.format, output.compression)
         ingest_ids = [ingest.ingest_id for ingest in plan.ingests]
         self._maps = FeatureMaps(features["feature_id"], ingest_ids, warehouse)
+        self._local = threading.local()
         self._files = ExitStack()
         self._readers: dict[int, GroupReader] = {}
         with self._files:
@@ -186,7 +187,8 @@ class _Extraction:
         """Read the counts of a share's bins and write their shards."""
         first = share.bins[0]
         cells = self._readers[share.group.group].bins(first.bin, share.bins[-1].bin)
-        collector = CountsCollector(cells.height, sum(item.counts for item in share.bins), self._plan.feature_count)
+        counts = sum(item.counts for item in share.bins)
+        collector = CountsCollector(cells.height, counts, self._plan.feature_count, self._buffers())
         for batch in self._warehouse.read_counts(cells.select("ingest_id", "cell_index", "shuffle_key")):
             collector.add(batch, self._maps[batch.ingest_id])
         start = 0
@@ -194,6 +196,11 @@ class _Extraction:
             rows = slice(start, start + item.cells)
             self._write(item, cells[rows], collector, rows)
             start += item.cells
+
+    def _buffers(self) -> Buffers:
+        if not hasattr(self._local, "buffers"):
+            self._local.buffers = Buffers()
+        return cast("Buffers", self._local.buffers)
 
     def _write(self, item: PlannedBin, cells: pl.DataFrame, collector: CountsCollector, rows: slice) -> None:
         plan, store = self._plan, self._store

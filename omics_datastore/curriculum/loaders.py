@@ -1,7 +1,9 @@
 """Ready programs that load a curriculum, for its release. The folder is left to the reader to fill in."""
 
 from omics_datastore.curriculum.plan_model import CurriculumPlan
+from omics_datastore.curriculum.release_model import CurriculumRelease
 from omics_datastore.storage.layout import curriculum_folder, shard_name
+from omics_datastore.storage.object_store import ObjectStore
 
 _CELLARIUM = """\
 from cellarium.ml.data import DistributedAnnDataCollection
@@ -40,3 +42,15 @@ def loader_snippets(plan: CurriculumPlan) -> dict[str, str]:
         cache=min(3, len(plan.bins)),
     )
     return {"cellarium-ml": cellarium, "anndata": _ANNDATA.format(folder=folder, first_name=shard_name(0))}
+
+
+def placed_loader(release: CurriculumRelease, library: str, store: ObjectStore) -> str:
+    """Return a program with the folder filled in, ready to run where the store can be read.
+
+    :param release: The release; its own programs name the folder below the root, so that its bytes tell no place.
+    :param library: ``cellarium-ml`` or ``anndata``.
+    :param store: Object store of the shards.
+    :return: Python source.
+    """
+    folder = curriculum_folder(release.name, release.version).rstrip("/")
+    return release.loaders[library].replace(f'"{folder}"', f'"{store.uri(folder)}"').strip()

@@ -223,7 +223,7 @@ def _pinned_specification(store: ObjectStore, name: str, version: int) -> Curric
 
 
 def _claimed_by(store: ObjectStore, specification: CurriculumSpecification, version: int) -> bool:
-    """Tell whether a version is of a specification; one that lost its claim is claimed for it again."""
+    """Tell whether a version is of a specification; one that lost its specification is nobody's."""
     try:
         return _pinned_specification(store, specification.name, version).digest() == specification.digest()
     except FileNotFoundError:

@@ -85,7 +85,7 @@ def _check_ids(ids: pl.Series, where: str, columns: pl.DataFrame, config: Datase
         row = int(empty.arg_max() or 0)
         raise RefusedSourceError(
             "feature_ids",
-            f"{where} has no id in row {row} ({int(empty.sum())} rows in all); fill it in, or leave those features out.",
+            f"{where} has no id in row {row} ({int(empty.sum())} rows in all); fill it in or leave them out.",
         )
     if config.feature_ids == "any":
         return

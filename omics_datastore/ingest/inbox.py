@@ -147,18 +147,19 @@ class Placement:
         :param link: Try a hard link before a copy.
         :raise InputError: When the file cannot be read.
         """
-        if target.exists() and target.samefile(source):
-            return
-        target.parent.mkdir(parents=True, exist_ok=True)
         partial, previous = (target.with_name(f".{target.name}.{word}") for word in ("partial", "previous"))
-        partial.unlink(missing_ok=True)
+        if target.exists() and target.samefile(source):
+            if previous.exists():  # a command was killed after it had put the file in place
+                self._placed.append((target, previous))
+            return
         try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            partial.unlink(missing_ok=True)
             if not (link and _linked(source, partial)):
                 shutil.copy2(source, partial)
         except OSError as error:
             raise InputError(f"{source} cannot be put into the inbox: {error.strerror or error}.") from error
-        previous.unlink(missing_ok=True)
-        if target.exists():
+        if target.exists() and not previous.exists():
             target.rename(previous)
         partial.replace(target)
         self._placed.append((target, previous))

@@ -35,7 +35,8 @@ class VectorReader:
             what = "numbers" if "f" in kinds else "integers"
             raise RefusedSourceError(
                 "matrix_structure",
-                f"{dataset.name} must be a vector of {what}, not {dataset.dtype} {dataset.shape}; write the file again.",
+                f"{dataset.name} must be a vector of {what}, not {dataset.dtype} {dataset.shape}; "
+                "write the file again.",
             )
         self.name = str(dataset.name)
         self.length = int(dataset.shape[0])

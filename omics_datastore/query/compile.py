@@ -21,7 +21,7 @@ class _DuckDB(DuckDBCompiler):  # type: ignore[misc]
 class _BigQuery(BigQueryCompiler):  # type: ignore[misc]
     def visit_JSONText(self, op: Any, *, arg: Any, key: str) -> Any:  # noqa: ARG002, N802
         value = sge.Bracket(this=arg, expressions=[sge.Literal.string(key)])
-        return sge.Anonymous(this="lax_string", expressions=[value])
+        return sge.Anonymous(this="json_value", expressions=[value])
 
 
 @cache

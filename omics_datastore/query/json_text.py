@@ -25,6 +25,7 @@ def json_text(json: ir.Value, key: str) -> ir.StringValue:
 
     :param json: JSON objects whose values are text, numbers, booleans or null.
     :param key: Any key; spaces, dots and quotes are allowed.
-    :return: Text as it is, numbers and booleans as JSON writes them.
+    :return: Text as it is, numbers and booleans as JSON writes them. DuckDB and BigQuery spell floats below 1e-4 and
+        from 1e16 differently (``1e-7``, ``1e-07``): compare numbers as numbers.
     """
     return JSONText(json, key).to_expr()

@@ -102,9 +102,11 @@ class FolderStore(ObjectStore):
     def entries(self, prefix: str) -> Iterator[StoredObject]:
         folder = self._folder(prefix)
         found: list[StoredObject] = []
-        for parent, folders, names in os.walk(folder):
+        for parent, folders, names in os.walk(folder, onerror=_raise_unless_missing):
             folders[:] = [name for name in folders if not name.startswith(".")]
             for name in names:
+                if name.startswith("."):
+                    continue
                 path = Path(parent) / name
                 try:
                     status = path.stat()
@@ -127,7 +129,13 @@ class FolderStore(ObjectStore):
 
 
 def _entry(key: str, status: os.stat_result) -> StoredObject:
-    return StoredObject(key, status.st_size, f"{status.st_mtime_ns}", status.st_mtime)
+    # A file that was moved or linked to its place keeps its mtime, not its ctime.
+    return StoredObject(key, status.st_size, f"{status.st_mtime_ns}", max(status.st_mtime, status.st_ctime))
+
+
+def _raise_unless_missing(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError):  # what cannot be listed is not empty
+        raise error
 
 
 def _flush(descriptor: int) -> None:

@@ -114,13 +114,16 @@ class ObjectStore(ABC):
     def entries(self, prefix: str) -> Iterator[StoredObject]:
         """List the objects whose key begins with a folder prefix, in the order of their keys.
 
+        Names that begin with a dot are not listed, nor is what lies below them: file managers, editors and copy
+        programs leave such files where people work.
+
         :param prefix: ``""`` or a prefix that ends in ``/``.
         :return: Entries of the folder and everything below it.
         """
 
     @abstractmethod
     def folders(self, prefix: str) -> list[str]:
-        """List the names of the folders directly below a prefix, sorted.
+        """List the names of the folders directly below a prefix, sorted; not those that begin with a dot.
 
         :param prefix: ``""`` or a prefix that ends in ``/``.
         :return: Names without slashes.

@@ -24,7 +24,6 @@ class ScratchFolder:
 
     def __init__(self, root: Path) -> None:
         parent = root / _FOLDER
-        parent.mkdir(parents=True, exist_ok=True)
         _sweep(parent)
         lock, descriptor = _locked_file(parent)
         self.path = lock.with_suffix("")
@@ -44,7 +43,11 @@ class ScratchFolder:
 def _locked_file(parent: Path) -> tuple[Path, int]:
     while True:
         lock = parent / f"{uuid.uuid4().hex}.lock"
-        descriptor = os.open(lock, os.O_CREAT | os.O_RDWR, 0o600)
+        parent.mkdir(parents=True, exist_ok=True)
+        try:
+            descriptor = os.open(lock, os.O_CREAT | os.O_RDWR, 0o600)
+        except FileNotFoundError:  # another process took the empty folder away as it ended
+            continue
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         # A sweep may have taken the file between its making and its locking.
         if lock.exists():

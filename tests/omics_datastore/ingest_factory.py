@@ -140,9 +140,7 @@ def make_ingest(
     return MadeIngest(manifest, matrix, keys, obs)
 
 
-def _counts(
-    ingest_id: str, matrix: sparse.csr_matrix, keys: NDArray[np.int64], order: NDArray[np.int64]
-) -> pa.Table:
+def _counts(ingest_id: str, matrix: sparse.csr_matrix, keys: NDArray[np.int64], order: NDArray[np.int64]) -> pa.Table:
     schema = arrow_schema(RAW_COUNTS)
     kind = schema.field("feature_index").type
     offsets = pa.array(matrix.indptr.astype(np.int32))

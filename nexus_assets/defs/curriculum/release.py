@@ -33,6 +33,7 @@ RELEASE = ["curriculum", "release"]
 )
 def release(context: dg.AssetExecutionContext, store: StoreResource, pipelines: PipelinesResource) -> AssetResult:
     """Check the shards as their readers will, and release them."""
+    from omics_datastore.curriculum.loaders import placed_loader
     from omics_datastore.curriculum.release import release_curriculum
     from omics_datastore.curriculum.release_model import read_release
     from omics_datastore.curriculum.verify import verify_curriculum
@@ -63,9 +64,15 @@ def release(context: dg.AssetExecutionContext, store: StoreResource, pipelines: 
             "shards": len(made.shards),
             "bytes": sum(shard.size for shard in made.shards),
             "genes": made.feature_count,
-            "load_with_anndata": dg.MetadataValue.md(f"```python\n{made.loaders['anndata'].strip()}\n```"),
-            "sources": table([ingest.model_dump() for ingest in made.ingests]),
+            "load_with_anndata": _program(placed_loader(made, "anndata", objects)),
+            "load_with_cellarium_ml": _program(placed_loader(made, "cellarium-ml", objects)),
+            "sources": table([ingest.model_dump(exclude={"citation"}) for ingest in made.ingests]),
+            "citations": dg.MetadataValue.md("\n".join(f"* {citation}" for citation in made.citations) or "none"),
         },
         data_version=dg.DataVersion(made.specification_digest[:16]),
         check_results=[check],
     )
+
+
+def _program(source: str) -> dg.MetadataValue:
+    return dg.MetadataValue.md(f"```python\n{source}\n```")

@@ -1,19 +1,20 @@
 """The sensor over the folders that people drop into: datasets, feature schemas, curricula."""
 
 import time
-from collections.abc import Sequence
 
 import dagster as dg
 
 from nexus_assets.defs.ingest.assets import SOURCE_FILES
-from nexus_assets.defs.ops.jobs import build_curriculum, ingest_dataset, register_feature_schema
+from nexus_assets.defs.ops.jobs import build_curriculum, ingest_dataset, register_feature_schema, validate_dataset
 from nexus_assets.landing import Landed, LandingCursor, Landings, find_landings
+from nexus_assets.lost_runs import end_lost_runs
 from nexus_assets.partitions import CURRICULA, DATASETS, FEATURE_SCHEMAS
 from nexus_assets.policy import DROP, REQUESTED_BY
 from nexus_assets.report_metadata import table
+from nexus_assets.run_lookup import latest_run, unfinished_run
 from nexus_resources.settings import read_settings
 from nexus_resources.stores import StoreResource, WarehouseResource
-from omics_datastore.errors import InputError
+from omics_datastore.errors import NexusError
 from omics_datastore.ingest.inbox import Drop
 from omics_datastore.keys import make_curriculum_partition
 
@@ -21,12 +22,8 @@ MAX_RUNS = 50
 """Runs that one tick starts at most; the rest follow on the next ticks."""
 
 _SENSOR = "landing_sensor"
-_UNFINISHED = [
-    dg.DagsterRunStatus.QUEUED,
-    dg.DagsterRunStatus.NOT_STARTED,
-    dg.DagsterRunStatus.STARTING,
-    dg.DagsterRunStatus.STARTED,
-]
+_LOST = (dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
+"""How a run ended that did not do what it was started for."""
 
 
 def observed_source_files(drop: Drop) -> dg.AssetMaterialization:
@@ -62,13 +59,15 @@ def landing_sensor(
     context: dg.SensorEvaluationContext, store: StoreResource, warehouse: WarehouseResource
 ) -> dg.SensorResult:
     """Take what landed since the last tick."""
+    for run_id in end_lost_runs(context.instance):
+        context.log.warning(f"Run {run_id} was ended: the process that executed it is gone.")
     objects = store.open()
     cursor = LandingCursor.parse(context.cursor)
     landings = find_landings(objects, cursor, time.time(), read_settings().quiet_seconds)
-    taken = _Taken(context.instance)
+    taken = _Taken(context.instance, cursor.ticks)
     for drop in landings.datasets[:MAX_RUNS]:
-        taken.dataset(drop)
-        cursor.datasets[drop.dataset] = drop.digest
+        if taken.dataset(drop):
+            cursor.datasets[drop.dataset] = drop.digest
     for schema in landings.feature_schemas[: MAX_RUNS - len(taken.runs)]:
         taken.feature_schema(schema)
         cursor.feature_schemas[schema.name] = schema.digest
@@ -77,39 +76,52 @@ def landing_sensor(
     else:
         for landed in landings.curricula[: MAX_RUNS - len(taken.runs)]:
             try:
-                taken.curriculum(landed, store, warehouse)
-                cursor.curricula[landed.name] = landed.digest
-            except InputError as error:
+                if taken.curriculum(landed, store, warehouse):
+                    cursor.curricula[landed.name] = landed.digest
+            except NexusError as error:
                 landings.problems.append(str(error))
     for problem in landings.problems:
         context.log.warning(problem)
+    cursor.ticks += bool(taken.runs)
     return taken.result(cursor, landings)
 
 
 class _Taken:
     """The runs, partitions and events of one tick."""
 
-    def __init__(self, instance: dg.DagsterInstance) -> None:
+    def __init__(self, instance: dg.DagsterInstance, tick: int) -> None:
         self._instance = instance
+        self._tick = tick
         self.runs: list[dg.RunRequest] = []
         self.notes: list[str] = []
         self._partitions: dict[str, set[str]] = {}
         self._events: list[dg.AssetMaterialization] = []
 
-    def dataset(self, drop: Drop) -> None:
-        """Start the ingest of a dataset, unless a run of the command line has it in hand already."""
-        if self._instance.get_runs(dg.RunsFilter(tags={DROP: drop.digest}), limit=1):
-            self.notes.append(f"{drop.dataset} was ingested by another run")
-            return
+    def dataset(self, drop: Drop) -> bool:
+        """Start the ingest of a dataset, unless the command line has it in hand or has done it.
+
+        :return: Whether nothing is left to do; a drop that is only being checked may stay or go.
+        """
+        latest = latest_run(self._instance, ingest_dataset.name, drop.dataset)
+        if latest is not None and latest.tags.get(DROP) == drop.digest and latest.status not in _LOST:
+            self.notes.append(f"{drop.dataset} is ingested by run {latest.run_id}")
+            return True
+        if unfinished_run(self._instance, validate_dataset.name, drop.dataset) is not None:
+            self.notes.append(f"{drop.dataset} is being checked")
+            return False
         self._events.append(observed_source_files(drop))
         self._add(DATASETS, drop.dataset, ingest_dataset.name, drop.digest)
+        return True
 
     def feature_schema(self, landed: Landed) -> None:
         """Start the check of a feature schema."""
         self._add(FEATURE_SCHEMAS, landed.name, register_feature_schema.name, landed.digest)
 
-    def curriculum(self, landed: Landed, store: StoreResource, warehouse: WarehouseResource) -> None:
-        """Start the build of a curriculum, unless its newest version is what the specification asks for."""
+    def curriculum(self, landed: Landed, store: StoreResource, warehouse: WarehouseResource) -> bool:
+        """Start the build of a curriculum, unless its newest version is what the specification asks for.
+
+        :return: Whether nothing is left to do; a version that another run builds may yet fail.
+        """
         from omics_datastore.curriculum.versions import read_dropped_specification, resolve_version
 
         objects = store.open()
@@ -118,8 +130,13 @@ class _Taken:
         partition = make_curriculum_partition(specification.name, version)
         if state == "complete":
             self.notes.append(f"{partition} is complete")
-            return
+            return True
+        building = unfinished_run(self._instance, build_curriculum.name, partition)
+        if building is not None:
+            self.notes.append(f"{partition} is being built by run {building.run_id}")
+            return False
         self._add(CURRICULA, partition, build_curriculum.name, landed.digest)
+        return True
 
     def result(self, cursor: LandingCursor, landings: Landings) -> dg.SensorResult:
         """Return what Dagster is told."""
@@ -142,7 +159,8 @@ class _Taken:
         self._partitions.setdefault(str(partitions.name), set()).add(key)
         self.runs.append(
             dg.RunRequest(
-                run_key=f"{job}:{key}:{mark[:16]}",
+                # The same key when a tick is repeated after a crash, another one when the same lands a second time.
+                run_key=f"{job}:{key}:{mark[:16]}:{self._tick}",
                 job_name=job,
                 partition_key=key,
                 tags={DROP: mark, REQUESTED_BY: _SENSOR},
@@ -153,7 +171,4 @@ class _Taken:
 def _reason_to_wait(instance: dg.DagsterInstance, landings: Landings) -> str:
     if landings.datasets or landings.settling:
         return "datasets are landing"
-    runs: Sequence[dg.DagsterRun] = instance.get_runs(
-        dg.RunsFilter(job_name=ingest_dataset.name, statuses=_UNFINISHED), limit=1
-    )
-    return "an ingest is running" if runs else ""
+    return "an ingest is running" if unfinished_run(instance, ingest_dataset.name) is not None else ""

@@ -7,8 +7,10 @@ import dagster as dg
 from nexus_assets.defs.ops.jobs import build_curriculum, refresh_snapshot
 from nexus_assets.partitions import CURRICULA, add_partition
 from nexus_assets.policy import REQUESTED_BY
+from nexus_assets.run_lookup import unfinished_run
 from nexus_resources.settings import read_settings
 from nexus_resources.stores import StoreResource, WarehouseResource
+from omics_datastore.errors import NexusError
 from omics_datastore.keys import make_curriculum_partition
 
 _STATUS = dg.DefaultScheduleStatus.RUNNING if read_settings().sensors == "on" else dg.DefaultScheduleStatus.STOPPED
@@ -46,11 +48,15 @@ def weekly_curricula(
     for specification in dropped_specifications(objects):
         if specification.refresh != "weekly":
             continue
-        version, state = resolve_version(specification, warehouse.open(), objects)
-        if state == "complete":
+        try:
+            version, state = resolve_version(specification, warehouse.open(), objects)
+        except NexusError as error:  # one that cannot be built must not keep the others waiting
+            context.log.warning(str(error))
+            continue
+        partition = make_curriculum_partition(specification.name, version)
+        if state == "complete" or unfinished_run(context.instance, build_curriculum.name, partition) is not None:
             continue
         asked += 1
-        partition = make_curriculum_partition(specification.name, version)
         add_partition(context.instance, CURRICULA, partition)
         run_key = f"{context.scheduled_execution_time:%Y-%m-%d}:{partition}"
         yield dg.RunRequest(run_key=run_key, partition_key=partition, tags={REQUESTED_BY: "weekly_curricula"})

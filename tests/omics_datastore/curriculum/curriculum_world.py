@@ -17,8 +17,8 @@ from omics_datastore.curriculum.plan import plan_curriculum
 from omics_datastore.curriculum.plan_model import CurriculumPlan
 from omics_datastore.curriculum.specification import CurriculumSpecification
 from omics_datastore.ingest.configuration import DatasetConfig
-from omics_datastore.ingest.create import create_ingest_files, read_manifest
-from omics_datastore.ingest.manifest import SourceFile
+from omics_datastore.ingest.create import create_ingest_files
+from omics_datastore.ingest.manifest import SourceFile, read_manifest
 from omics_datastore.storage.folder import FolderStore
 from omics_datastore.warehouse.folder import FolderWarehouse
 from omics_datastore.warehouse.parquet_layout import ParquetLayout
@@ -44,7 +44,7 @@ class World:
         path = self.store.path(key)
         path.parent.mkdir(parents=True, exist_ok=True)
         source.write_h5ad(path)
-        file = SourceFile(key=key, uri=str(path), size=path.stat().st_size, generation="1")
+        file = SourceFile(key=key, uri=f"inbox://{key}", size=path.stat().st_size, generation="1")
         config = DatasetConfig(feature_ids="any")
         layout = ParquetLayout(counts_row_group=8, cells_row_group=16)
         report = create_ingest_files(file, dataset, config, self.store, layout=layout)
@@ -58,7 +58,7 @@ class World:
 def make_source(
     genes: list[str], cells: int, seed: int, obs: dict[str, Any] | None = None, citation: str | None = None
 ) -> ad.AnnData:
-    """Make counts of some cells; the last of every five has none."""
+    """Make counts of some cells; the last of every five has none. A column of obs given as None is left out."""
     random = np.random.default_rng(seed)
     dense = random.integers(1, 3000, (cells, len(genes))) * (random.random((cells, len(genes))) < 0.4)
     dense[4::5] = 0
@@ -72,6 +72,7 @@ def make_source(
         },
         index=[f"cell{seed}_{number}" for number in range(cells)],
     )
+    frame = frame.drop(columns=[name for name, values in (obs or {}).items() if values is None])
     var = pd.DataFrame({"feature_name": [f"symbol of {gene}" for gene in genes]}, index=genes)
     uns = {} if citation is None else {"citation": citation}
     return ad.AnnData(sparse.csr_matrix(dense.astype(np.float32)), obs=frame, var=var, uns=uns)
@@ -132,7 +133,7 @@ def tree(world: World, name: str = "all", version: int = 1) -> dict[str, bytes]:
 
 
 def dense(matrix: Any) -> NDArray[np.float32]:
-    return np.asarray(matrix.toarray() if sparse.issparse(matrix) else matrix, dtype=np.float32)
+    return np.asarray(matrix.toarray(), dtype=np.float32)
 
 
 def assert_equals_sources(world: World, shards: list[ad.AnnData]) -> int:

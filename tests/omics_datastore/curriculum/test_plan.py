@@ -2,15 +2,16 @@
 
 from typing import Any
 
-import ibis
 import polars as pl
 import pytest
 
-from omics_datastore.curriculum.obs_layout import FIXED_COLUMNS
+from omics_datastore.curriculum.obs_layout import FIXED_COLUMNS, ObsSource, decide_obs_layout
 from omics_datastore.curriculum.plan import plan_curriculum
 from omics_datastore.curriculum.plan_model import CurriculumPlan, ObsColumn
+from omics_datastore.curriculum.selection import select
 from omics_datastore.curriculum.specification import CurriculumSpecification
 from omics_datastore.errors import InputError
+from omics_datastore.schema.tables import ColumnType
 from omics_datastore.shuffle import permutation, rotation
 from tests.omics_datastore.curriculum.curriculum_world import (
     World,
@@ -183,22 +184,15 @@ def test_booleans_with_nulls_are_nullable_everywhere(world: World) -> None:
     assert sum(shard.obs["is_primary_data"].isna().sum() for shard in shards) == 9
 
 
-def test_whole_numbers_with_nulls_are_float_everywhere(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    # No nullable integer column is in the tables today, so one is made of n_features.
-    from omics_datastore.query import curriculum as queries
-
-    real = queries.cell_column
-
-    def sometimes_null(cells: Any, name: str) -> Any:
-        value = real(cells, name)
-        return ibis.ifelse(cells["cell_index"] == 3, ibis.null("int64"), value) if name == "n_features" else value
-
-    monkeypatch.setattr(queries, "cell_column", sometimes_null)
-    made, _ = build(world, specification(obs_columns=["n_features"]))
-    assert columns(made)["n_features"].kind == "float64"
-    shards = read_shards(world)
-    assert {str(shard.obs["n_features"].dtype) for shard in shards} == {"float64"}
-    assert sum(shard.obs["n_features"].isna().sum() for shard in shards) == 3
+def test_whole_numbers_with_nulls_are_float(world: World) -> None:
+    # The tables have no nullable whole numbers today; the rule is there for when they do.
+    cells = select(specification(), world.warehouse).cells
+    asked = [
+        ObsSource("some", "metadata_extra.batch", ColumnType.INT64),
+        ObsSource("all", "n_features", ColumnType.INT64),
+    ]
+    layout = decide_obs_layout(asked, cells, world.warehouse, 10)
+    assert [column.kind for column in layout] == ["float64", "int64"]
 
 
 def test_keys_of_metadata_extra_meet_no_column_of_the_plan(world: World) -> None:
@@ -216,7 +210,7 @@ def test_keys_of_metadata_extra_meet_no_column_of_the_plan(world: World) -> None
 
 def test_smallest_symbol_names_a_gene(world: World) -> None:
     source = make_source(gene(1, 42), 5, 30)
-    source.var["feature_name"] = ["a symbol", None]
+    source.var["feature_name"] = ["a symbol", ""]
     world.add("d", source)
     build(world)
     names = read_shards(world)[0].var["feature_name"]

@@ -1,9 +1,9 @@
 from typing import Any
 
+import polars as pl
 import pytest
 import yaml
 
-from omics_datastore.curriculum import versions
 from omics_datastore.curriculum.plan import plan_curriculum
 from omics_datastore.curriculum.release import old_filter_form, release_curriculum
 from omics_datastore.curriculum.versions import (
@@ -17,6 +17,7 @@ from omics_datastore.curriculum.versions import (
 )
 from omics_datastore.errors import InputError
 from omics_datastore.query.filters import CellFilter
+from omics_datastore.warehouse.folder import FolderWarehouse
 from tests.omics_datastore.curriculum.curriculum_world import (
     World,
     build,
@@ -76,17 +77,22 @@ def test_wrong_specification_claims_nothing(world: World) -> None:
     assert list_curricula(world.store) == []
 
 
-def test_race_for_a_number_is_looked_at_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = versions.check_specification
+class Overtaken(FolderWarehouse):
+    """A warehouse whose first query takes so long that another build claims a version meanwhile."""
 
-    def slow(*args: Any) -> Any:
-        found = real(*args)
-        monkeypatch.setattr(versions, "check_specification", real)
-        assert resolve(world, seed=5) == (1, "new")  # somebody else is faster
-        return found
+    def __init__(self, world: World) -> None:
+        super().__init__(world.store, threads=1)
+        self._world: World | None = world
 
-    monkeypatch.setattr(versions, "check_specification", slow)
-    assert resolve(world) == (2, "new")
+    def ingests(self) -> pl.DataFrame:
+        world, self._world = self._world, None
+        if world is not None:
+            assert resolve(world, seed=5) == (1, "new")
+        return super().ingests()
+
+
+def test_race_for_a_number_is_looked_at_again(world: World) -> None:
+    assert resolve_version(specification(), Overtaken(world), world.store) == (2, "new")
 
 
 def test_deleted_version_is_claimed_again_from_the_dropped_specification(world: World) -> None:

@@ -47,7 +47,6 @@ class GoogleSQL:
 
         return Analyzer(self._options, self._catalog, self._service).analyze_statement(sql)
 
-
     def run(self, sql: str, rows: dict[str, list[dict[str, Any]]]) -> list[list[Any]]:
         """Run a query with the reference evaluator.
 
@@ -75,7 +74,7 @@ class GoogleSQL:
         builder = PreparedQuery.builder().set_sql(sql).set_analyzer_options(self._options).set_catalog(self._catalog)
         with builder.set_table_content(contents).prepare() as query:
             table_data = query.execute().content.table_data
-        return [[_plain(cell) for cell in row.cell] for row in table_data.row]
+        return [[_plain(cell) for cell in row.cell] for row in (table_data.row if table_data else [])]
 
 
 _VALUE_FIELDS = {

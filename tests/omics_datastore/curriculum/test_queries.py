@@ -1,0 +1,61 @@
+"""The planner's queries are valid GoogleSQL, and mean the same there as on a laptop."""
+
+from typing import Any
+
+import ibis.expr.types as ir
+import pytest
+
+from omics_datastore.query.cells import selected_cells
+from omics_datastore.query.compile import compile_sql
+from omics_datastore.query.curriculum import (
+    cells_by_ingest,
+    cells_in_store_order,
+    distinct_values,
+    features_of_ingests,
+    summarise_columns,
+)
+from omics_datastore.query.filters import CellFilter
+from tests.omics_datastore.curriculum.curriculum_world import World
+from tests.omics_datastore.query.googlesql import GoogleSQL
+
+COLUMNS = ["cell_type", "is_primary_data", "total_mrna_umis", "dataset", "metadata_extra.batch", "metadata_extra.Batch"]
+TEXT = ["cell_type", "metadata_extra.batch", "dataset"]
+
+
+@pytest.fixture(scope="module")
+def google_sql() -> GoogleSQL:
+    return GoogleSQL()
+
+
+def queries(ids: list[str]) -> dict[str, tuple[ir.Table, bool]]:
+    """Return the queries by name, and whether their rows have an order."""
+    cells = selected_cells(CellFilter.model_validate({"total_mrna_umis__gte": 1}), ids)
+    return {
+        "cells_by_ingest": (cells_by_ingest(cells), True),
+        "summarise_columns": (summarise_columns(cells, COLUMNS), True),
+        "distinct_values": (distinct_values(cells, TEXT), False),
+        "one distinct_values": (distinct_values(cells, TEXT[:1]), False),
+        "cells_in_store_order": (cells_in_store_order(cells, COLUMNS, 2**62), True),
+        "features_of_ingests": (features_of_ingests(ids), False),
+    }
+
+
+@pytest.mark.parametrize("name", queries(["a@0"]))
+def test_query_gives_the_same_rows_in_both_dialects(world: World, google_sql: GoogleSQL, name: str) -> None:
+    expression, ordered = queries(list(world.sources))[name]
+    sql = compile_sql(expression, "bigquery")
+    google_sql.analyze(sql)
+    theirs = [tuple(row) for row in google_sql.run(sql, _tables(world))]
+    ours = world.warehouse.query(expression).rows()
+    assert ours
+    assert theirs == ours if ordered else sorted(theirs) == sorted(ours)
+
+
+def _tables(world: World) -> dict[str, list[dict[str, Any]]]:
+    import polars as pl
+
+    tables = {"ingest_info": world.warehouse.ingests().select("ingest_id", "dataset").to_dicts()}
+    for name in ("cell_info", "feature_info"):
+        files = sorted(world.root.glob(f"ingest/*/*/{name}.parquet"))
+        tables[name] = pl.concat([pl.read_parquet(file) for file in files]).to_dicts()
+    return tables
