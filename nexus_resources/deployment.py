@@ -17,10 +17,9 @@ def deployment_resources(settings: Settings) -> Resources:
     :return: Resources.
     """
     root = str(settings.root_path)
-    store = StoreResource(root=root)
     return {
-        "store": store,
-        "warehouse": WarehouseResource(uri=root, store=store),
+        "store": StoreResource(root=root),
+        "warehouse": WarehouseResource(uri=root, root=root),
         "pipelines": LocalPipelinesResource(
             folder=str(settings.root_path / PIPELINES),
             tasks=settings.tasks,

@@ -25,14 +25,17 @@ class StoreResource(dg.ConfigurableResource):  # type: ignore[type-arg]
 
 
 class WarehouseResource(dg.ConfigurableResource):  # type: ignore[type-arg]
-    """Open the warehouse."""
+    """Open the warehouse over the object store with the root ``root``.
+
+    The store is not a resource in a resource: Dagster warns of its own code when it opens one.
+    """
 
     uri: str
-    store: StoreResource
+    root: str
 
     def open(self) -> "Warehouse":
         """Return the warehouse."""
         # Ibis and DuckDB are imported when a query is asked, not when the code location loads.
         from omics_datastore.warehouse.open import open_warehouse
 
-        return open_warehouse(self.uri, self.store.open())
+        return open_warehouse(self.uri, open_store(self.root))

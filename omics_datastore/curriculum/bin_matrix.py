@@ -11,11 +11,14 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from omics_datastore.curriculum.shard import CountsMatrix
-from omics_datastore.errors import CorruptionError
+from omics_datastore.errors import CorruptionError, InputError
 from omics_datastore.warehouse.warehouse import CountsBatch
 
 _BLOCK_COUNTS = 1 << 18
 """Counts put in order at once: they stay in the processor's cache."""
+
+LARGEST_EXACT = 2**24
+"""The largest count up to which float32 holds every whole number."""
 
 BYTES_A_COUNT = 8
 """Memory of a collected count: column and value."""
@@ -70,6 +73,7 @@ class CountsCollector:
         :param batch: Counts of cells of one ingest; ``rows`` number the collector's cells.
         :param columns: The ingest's map from feature index to column, -1 where a feature is not wanted.
         :raise CorruptionError: When the batch has features or counts that the ingest does not list.
+        :raise InputError: When a count cannot be held exactly as float32.
         """
         given, used = len(batch.feature_index), int(self._ends[self._cells])
         if given and int(batch.feature_index.max()) >= len(columns):
@@ -79,6 +83,11 @@ class CountsCollector:
         if used + given > len(self._columns) or self._cells + len(batch.rows) > len(self._arrived):
             raise CorruptionError(
                 f"raw_counts of ingest {batch.ingest_id} holds more than cell_info says; run the ingest again."
+            )
+        if given and int(batch.raw_count.max()) > LARGEST_EXACT:
+            raise InputError(
+                f"ingest {batch.ingest_id} has a count of {int(batch.raw_count.max())}, above {LARGEST_EXACT}, which "
+                "the float32 of a shard cannot hold exactly; leave that ingest out with a filter on dataset."
             )
         # Features that are not wanted become one more column, which is cut off when columns are sorted.
         wanted = np.where(columns < 0, np.int32(self._features), columns)

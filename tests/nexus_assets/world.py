@@ -55,12 +55,16 @@ class World:
     """A root folder, the Dagster instance over it, and the same resources a deployment has."""
 
     root: Path
-    instance: dg.DagsterInstance = field(default_factory=dg.DagsterInstance.ephemeral)
     client_calls: str = "dagster"
     bins_per_group: int = 2
     pipelines: PipelinesResource | None = None
 
+    instance: dg.DagsterInstance = field(init=False)
+
     def __post_init__(self) -> None:
+        home = self.root / "dagster"
+        home.mkdir(parents=True)
+        self.instance = dg.DagsterInstance.ephemeral(tempdir=str(home))
         self.use(ScriptedPipelines(components=COMPONENTS))
 
     def use(self, runner: PipelineRunner, observers: Sequence[PipelineObserver] = ()) -> None:
@@ -77,11 +81,15 @@ class World:
 
     @property
     def resources(self) -> dict[str, Any]:
-        store = StoreResource(root=str(self.root))
+        root = str(self.root)
         pipelines = self.pipelines or InProcessPipelines(
-            world=str(self.root), client_calls=self.client_calls, bins_per_group=self.bins_per_group
+            world=root, client_calls=self.client_calls, bins_per_group=self.bins_per_group
         )
-        return {"store": store, "warehouse": WarehouseResource(uri=str(self.root), store=store), "pipelines": pipelines}
+        return {
+            "store": StoreResource(root=root),
+            "warehouse": WarehouseResource(uri=root, root=root),
+            "pipelines": pipelines,
+        }
 
     def definitions(self) -> dg.Definitions:
         return build_defs(self.resources)

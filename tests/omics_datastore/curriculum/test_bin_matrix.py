@@ -7,7 +7,7 @@ from scipy import sparse
 
 from omics_datastore.curriculum import bin_matrix
 from omics_datastore.curriculum.bin_matrix import Buffers, CountsCollector
-from omics_datastore.errors import CorruptionError
+from omics_datastore.errors import CorruptionError, InputError
 from omics_datastore.warehouse.warehouse import CountsBatch
 
 
@@ -69,3 +69,13 @@ def test_what_the_warehouse_should_not_say_is_noticed() -> None:
     collector.add(batch(one, np.array([1])), everything)
     with pytest.raises(CorruptionError, match="lacks cells"):
         collector.matrix(0, 2)
+
+
+def test_a_count_that_float32_cannot_hold_is_refused() -> None:
+    largest = np.array([[2**24]], np.int32)
+    column, row = np.array([0], np.int32), np.array([0])
+    collector = CountsCollector(1, 1, 1)
+    collector.add(batch(largest, row), column)
+    assert collector.matrix(0, 1).data.tolist() == [2**24]
+    with pytest.raises(InputError, match="count of 16777217, above 16777216"):
+        CountsCollector(1, 1, 1).add(batch(largest + 1, row), column)
