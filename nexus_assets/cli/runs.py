@@ -11,6 +11,7 @@ from omics_datastore.errors import InputError, NexusError
 
 if TYPE_CHECKING:
     import dagster as dg
+    from dagster_shared.error import SerializableErrorInfo
 
 
 class RunFailedError(NexusError):
@@ -74,6 +75,14 @@ def materialization_metadata(result: "dg.ExecuteInProcessResult", asset: list[st
     return {}
 
 
+def _sentence(cause: "SerializableErrorInfo | None") -> str:
+    """Return the message of an exception without its class, which Dagster puts before it."""
+    if cause is None:
+        return ""
+    before, _, message = cause.message.partition(": ")
+    return (message if before.endswith(str(cause.cls_name)) else cause.message).strip()
+
+
 def _resources(session: Session) -> "Mapping[str, object]":
     from nexus_assets.cli.progress_bar import TerminalPipelines
     from nexus_resources.deployment import deployment_resources
@@ -96,7 +105,9 @@ def _error(result: "dg.ExecuteInProcessResult") -> NexusError:
             return InputError(failure.description or "the run failed")
         error = data.error
         cause = error.cause if error is not None and error.cause is not None else error
-        reason = (failure.description if failure is not None else None) or (cause.message.strip() if cause else "")
+        if cause is not None and cause.cls_name == "DagsterExecutionInterruptedError":
+            raise KeyboardInterrupt
+        reason = (failure.description if failure is not None else None) or _sentence(cause)
         say(f"nexus: run {result.run_id} failed in step {event.step_key}; see it with nexus up.")
         return RunFailedError(reason or "the run failed without saying why")
     return RunFailedError(f"run {result.run_id} did not succeed")

@@ -99,7 +99,8 @@ def _candidates(file: h5py.File, path: Path, config: DatasetConfig) -> list[Matr
     if len(empty) == len(found):
         raise RefusedSourceError(
             "not_empty",
-            f"{empty[0].name} is empty: {empty[0].shape[0]} cells x {empty[0].shape[1]} features; write the counts into it.",
+            f"{empty[0].name} is empty: {empty[0].shape[0]} cells x {empty[0].shape[1]} features; "
+            "write the counts into it.",
         )
     return [matrix for matrix in found if 0 not in matrix.shape]
 

@@ -32,9 +32,10 @@ def to_counts(block: RowBlock | EntryBlock, name: str, feature_names: Any) -> ND
     wrong = ~((values >= 0) & (values < _LIMIT) & (np.floor(values) == values))
     place = int(np.argmax(wrong))
     value, row, column = values[place], block.row_of(place), int(block.columns[place])
+    shown = value if abs(value) < _LIMIT else value.item()  # NumPy rounds large float32 as it writes them
     raise RefusedSourceError(
         "counts",
-        f"{name} does not hold counts: {value!s} at cell {row}, feature {feature_names[column]} "
+        f"{name} does not hold counts: {shown!s} at cell {row}, feature {feature_names[column]} "
         f"is {_why_not_a_count(value)}; name the matrix that holds counts with counts_from.",
     )
 

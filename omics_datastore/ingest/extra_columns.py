@@ -35,4 +35,4 @@ def with_index(extra: pl.DataFrame, index: pl.Series, sources: Iterable[str], *,
     """
     if kept or INDEX in sources or INDEX in extra.columns:
         return extra
-    return extra.with_columns(index.alias(INDEX))
+    return pl.DataFrame([*extra.get_columns(), index.alias(INDEX)])

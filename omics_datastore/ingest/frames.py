@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from omics_datastore.ingest.frame_values import gather, is_readable, text, to_series
 from omics_datastore.ingest.manifest import Finding
 from omics_datastore.ingest.refusal import RefusedSourceError
+from omics_datastore.ingest.source_file import refuse_damage
 
 
 class FrameReader:
@@ -38,10 +39,8 @@ class FrameReader:
         self._node = node
         self._categories: dict[str, pl.Series] = {}
         self._compound = isinstance(node, h5py.Dataset)
-        try:
+        with refuse_damage(self.path):
             names = self._open_compound(file) if self._compound else self._open_group(file)
-        except (OSError, RuntimeError, KeyError) as error:
-            raise RefusedSourceError("readable", f"{path} is damaged ({error}); copy the file again.") from error
         duplicated = sorted({name for name in names if names.count(name) > 1})
         if duplicated:
             raise RefusedSourceError("readable", f"{path} has two columns named {', '.join(duplicated)}; rename one.")
@@ -145,12 +144,8 @@ class FrameReader:
 
     def _series(self, name: str, start: int, stop: int) -> pl.Series:
         try:
-            return self._read(name, start, stop)
-        except (OSError, RuntimeError) as error:
-            raise RefusedSourceError(
-                "readable",
-                f"{self.path}[{name!r}] is damaged in rows {start} to {stop - 1} ({error}); copy the file again.",
-            ) from error
+            with refuse_damage(f"{self.path}[{name!r}] in rows {start} to {stop - 1}"):
+                return self._read(name, start, stop)
         except IndexError as error:
             raise RefusedSourceError(
                 "readable",

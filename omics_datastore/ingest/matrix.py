@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from omics_datastore.ingest.refusal import RefusedSourceError
+from omics_datastore.ingest.source_file import refuse_damage
 from omics_datastore.ingest.vectors import VectorReader, slab_length
 
 _BYTES_PER_ENTRY = 16
@@ -105,12 +106,8 @@ class Matrix:
                     yield self._entries(tile[first : first + strip], top + first, left)
 
     def _tile(self, top: int, bottom: int, left: int, right: int) -> NDArray[Any]:
-        try:
+        with refuse_damage(f"{self.name} in rows {top} to {bottom - 1}"):
             return np.asarray(self.node[top:bottom, left:right])
-        except (OSError, RuntimeError) as error:
-            raise RefusedSourceError(
-                "readable", f"{self.name} is damaged in rows {top} to {bottom - 1} ({error}); copy the file again."
-            ) from error
 
     def _entries(self, tile: NDArray[Any], top: int, left: int) -> RowBlock | EntryBlock:
         height, width = tile.shape
@@ -185,6 +182,11 @@ def find_matrix(file: h5py.File, path: Path, name: str) -> Matrix | None:
     :return: The matrix, or ``None`` when the file has none of that name.
     :raise RefusedSourceError: When it is stored in a way that is not known.
     """
+    with refuse_damage(name):
+        return _find_matrix(file, path, name)
+
+
+def _find_matrix(file: h5py.File, path: Path, name: str) -> Matrix | None:
     node = file.get(name)
     if node is None and name == "raw.X" and isinstance(file.get("raw"), h5py.Group):
         node = file.get("raw/X")

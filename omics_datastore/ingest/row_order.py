@@ -107,11 +107,8 @@ class CountsInOrder:
             return
         self._spill_held()
         for first in range(0, cells, self._bucket_rows):
-            last = min(cells, first + self._bucket_rows)
-            path = self._folder / f"{first // self._bucket_rows:06d}"
-            stored = np.fromfile(path, np.int32) if path.exists() else np.empty(0, np.int32)
-            path.unlink(missing_ok=True)
-            yield first, self._join_rows(stored, first) if self._spilled else self._join_entries(stored, last - first)
+            # No name here may hold on to what was read while the rows are being written.
+            yield first, self._read_bucket(first, min(cells, first + self._bucket_rows))
 
     def close(self) -> None:
         """Remove the files."""
@@ -157,6 +154,12 @@ class CountsInOrder:
         with (self._folder / f"{number:06d}").open("ab") as file:
             for part in parts:
                 part.tofile(file)
+
+    def _read_bucket(self, first: int, last: int) -> sparse.csr_matrix:
+        path = self._folder / f"{first // self._bucket_rows:06d}"
+        stored = np.fromfile(path, np.int32) if path.exists() else np.empty(0, np.int32)
+        path.unlink(missing_ok=True)
+        return self._join_rows(stored, first) if self._spilled else self._join_entries(stored, last - first)
 
     def _join_rows(self, stored: NDArray[np.int32], first: int) -> sparse.csr_matrix:
         parts: list[list[NDArray[np.int32]]] = []

@@ -12,6 +12,25 @@ import h5py
 
 from omics_datastore.ingest.refusal import RefusedSourceError
 
+_DAMAGE = (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError, SystemError)
+"""What h5py was seen to raise over files with flipped bits."""
+
+
+@contextmanager
+def refuse_damage(what: str) -> Iterator[None]:
+    """Refuse the file for what h5py raises in a ``with`` block, which must hold nothing but reads of an open file.
+
+    :param what: What is read there, for the message.
+    :return: A context manager.
+    :raise RefusedSourceError: When the file is damaged there.
+    """
+    try:
+        yield
+    except RefusedSourceError:
+        raise
+    except _DAMAGE as error:
+        raise RefusedSourceError("readable", f"{what} is damaged ({error}); copy the file again.") from error
+
 
 @contextmanager
 def open_source(path: Path) -> Iterator[h5py.File]:
@@ -44,10 +63,8 @@ def _refuse_other_files(file: h5py.File) -> None:
         if isinstance(node, h5py.Dataset) and (node.is_virtual or node.external):
             outside.append(f"{name} keeps its values in other files")
 
-    try:
+    with refuse_damage("the file"):
         file.visititems_links(note_link)
         file.visititems(note_object)
-    except (OSError, RuntimeError) as error:
-        raise RefusedSourceError("readable", f"the file is damaged ({error}); copy it again.") from error
     if outside:
         raise RefusedSourceError("readable", f"{outside[0]}; write everything into one file with anndata's write_h5ad.")

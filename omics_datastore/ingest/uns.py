@@ -6,7 +6,7 @@ import h5py
 import numpy as np
 
 from omics_datastore.ingest.manifest import Finding
-from omics_datastore.ingest.refusal import RefusedSourceError
+from omics_datastore.ingest.source_file import refuse_damage
 from omics_datastore.keys import canonical_json
 
 _MAX_BYTES = 2**20
@@ -30,10 +30,8 @@ def read_uns(file: h5py.File, keep: tuple[str, ...]) -> tuple[dict[str, Any], li
         node = uns.get(name)
         if node is None:
             continue
-        try:
+        with refuse_damage(f"uns[{name!r}]"):
             value = _value(node, _MAX_DEPTH) if _size(node, _MAX_DEPTH) <= _MAX_BYTES else None
-        except (OSError, RuntimeError) as error:
-            raise RefusedSourceError("readable", f"uns[{name!r}] is damaged ({error}); copy the file again.") from error
         if value is None or len(canonical_json(value)) > _MAX_BYTES:
             message = f"uns[{name!r}] is empty or has more than {_MAX_BYTES} bytes and was not kept."
             findings.append(Finding(rule="uns_kept", severity="warning", message=message))

@@ -14,6 +14,7 @@ from isal import igzip_lib, isal_zlib
 from numpy.typing import NDArray
 
 from omics_datastore.ingest.refusal import RefusedSourceError
+from omics_datastore.ingest.source_file import refuse_damage
 
 _ZLIB_WINDOW_BITS = 15
 _INFLATE_ERROR: type[Exception] = igzip_lib.IsalError  # type: ignore[assignment]  # the stub declares an instance
@@ -70,14 +71,10 @@ class VectorReader:
         :return: Array of shape (stop - start,) in the dataset's dtype.
         :raise RefusedSourceError: When the bytes cannot be inflated.
         """
-        try:
+        with refuse_damage(f"{self.name} between values {start} and {stop}"):
             if self._descriptor < 0:
                 return np.asarray(self._dataset[start:stop])
             return self._read_chunks(start, stop)
-        except (OSError, RuntimeError, _INFLATE_ERROR) as error:
-            raise RefusedSourceError(
-                "readable", f"{self.name} is damaged between values {start} and {stop} ({error}); copy the file again."
-            ) from error
 
     def _is_plain_gzip(self) -> bool:
         dataset = self._dataset
@@ -121,7 +118,10 @@ class VectorReader:
         else:
             stored = os.pread(self._descriptor, int(self._sizes[index]), int(self._offsets[index]))
             size = self._chunk * self.dtype.itemsize
-            plain = isal_zlib.decompress(stored, _ZLIB_WINDOW_BITS, size)
+            try:
+                plain = isal_zlib.decompress(stored, _ZLIB_WINDOW_BITS, size)
+            except _INFLATE_ERROR as error:
+                raise OSError(str(error)) from error
             if len(plain) != size:
                 raise OSError(f"chunk {index} holds {len(plain)} bytes instead of {size}")
             octets = np.frombuffer(plain, np.uint8)

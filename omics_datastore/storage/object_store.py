@@ -87,7 +87,8 @@ class ObjectStore(ABC):
     def scratch_path(self, name: str) -> Path:
         """Return a free local path for a file or folder that is being made, best to :meth:`put` from.
 
-        What is left there is removed when the process ends, or by the next one when it was killed.
+        What is left there is removed when nobody refers to the store any more, when the process ends, or by the
+        next one when it was killed.
 
         :param name: What the path is for; becomes part of its name.
         :return: The path; nothing is made there.

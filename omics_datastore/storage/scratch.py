@@ -23,7 +23,8 @@ class ScratchFolder:
     """
 
     def __init__(self, root: Path) -> None:
-        parent = root / _FOLDER
+        parent = root / _FOLDER  # never removed: another process may be about to use it
+        parent.mkdir(parents=True, exist_ok=True)
         _sweep(parent)
         lock, descriptor = _locked_file(parent)
         self.path = lock.with_suffix("")
@@ -43,11 +44,7 @@ class ScratchFolder:
 def _locked_file(parent: Path) -> tuple[Path, int]:
     while True:
         lock = parent / f"{uuid.uuid4().hex}.lock"
-        parent.mkdir(parents=True, exist_ok=True)
-        try:
-            descriptor = os.open(lock, os.O_CREAT | os.O_RDWR, 0o600)
-        except FileNotFoundError:  # another process took the empty folder away as it ended
-            continue
+        descriptor = os.open(lock, os.O_CREAT | os.O_RDWR, 0o600)
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         # A sweep may have taken the file between its making and its locking.
         if lock.exists():
@@ -72,6 +69,4 @@ def _remove(path: Path, lock: Path, descriptor: int, owner: int) -> None:
         return
     shutil.rmtree(path, ignore_errors=True)
     lock.unlink(missing_ok=True)
-    with contextlib.suppress(OSError):
-        lock.parent.rmdir()
     os.close(descriptor)

@@ -104,12 +104,18 @@ def _link(source: Path, target: Path) -> None:
 def _check(path: Path, source: Path, file: IngestFile) -> None:
     size = path.stat().st_size
     if size != file.size:
-        raise CorruptionError(f"the ingest file {source} has {size} bytes, not {file.size}; run the ingest again.")
+        raise CorruptionError(
+            f"the ingest file {source} has {size} bytes, not {file.size}; delete it and run the ingest again."
+        )
     if file_sha256(path) != file.sha256:
-        raise CorruptionError(f"the ingest file {source} does not match its SHA-256; run the ingest again.")
+        raise CorruptionError(
+            f"the ingest file {source} does not match its SHA-256; delete it and run the ingest again."
+        )
     rows = pq.read_metadata(path).num_rows
     if rows != file.rows:
-        raise CorruptionError(f"the ingest file {source} has {rows} rows, not {file.rows}; run the ingest again.")
+        raise CorruptionError(
+            f"the ingest file {source} has {rows} rows, not {file.rows}; delete it and run the ingest again."
+        )
 
 
 def _flush(folder: Path) -> None:

@@ -52,19 +52,21 @@ class InProcessPipelines(PipelinesResource):
 
 @dataclass
 class World:
-    """A root folder, the Dagster instance over it, and the same resources a deployment has."""
+    """A root folder, the Dagster instance over it (one that outlives its process if durable), and the resources."""
 
     root: Path
     client_calls: str = "dagster"
     bins_per_group: int = 2
     pipelines: PipelinesResource | None = None
 
+    durable: bool = False
     instance: dg.DagsterInstance = field(init=False)
 
     def __post_init__(self) -> None:
         home = self.root / "dagster"
         home.mkdir(parents=True)
-        self.instance = dg.DagsterInstance.ephemeral(tempdir=str(home))
+        make = dg.DagsterInstance.local_temp if self.durable else dg.DagsterInstance.ephemeral
+        self.instance = make(tempdir=str(home))
         self.use(ScriptedPipelines(components=COMPONENTS))
 
     def use(self, runner: PipelineRunner, observers: Sequence[PipelineObserver] = ()) -> None:
@@ -100,13 +102,17 @@ class World:
         """Run a job; a failed run is a result, not an exception."""
         if partition is not None and add:
             add_partition(self.instance, _PARTITIONS.get(job, CURRICULA), partition)
-        return self.definitions().resolve_job_def(job).execute_in_process(
-            instance=self.instance,
-            partition_key=partition,
-            tags=dict(tags or {}),
-            raise_on_error=False,
-            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
-            **rest,
+        return (
+            self.definitions()
+            .resolve_job_def(job)
+            .execute_in_process(
+                instance=self.instance,
+                partition_key=partition,
+                tags=dict(tags or {}),
+                raise_on_error=False,
+                run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+                **rest,
+            )
         )
 
     def drop(self, key: str, source: ad.AnnData | None = None) -> Path:
@@ -155,9 +161,7 @@ def make_source(
         {"tissue": [tissue] * cells, "donor_id": [f"donor{n % 2}" for n in range(cells)]},
         index=[f"cell{seed}-{n}" for n in range(cells)],
     )
-    var = pd.DataFrame(
-        {"feature_name": [f"gene {n}" for n in genes]}, index=[f"ENSG{number:011d}" for number in genes]
-    )
+    var = pd.DataFrame({"feature_name": [f"gene {n}" for n in genes]}, index=[f"ENSG{number:011d}" for number in genes])
     return ad.AnnData(sparse.csr_matrix(counts), obs=obs, var=var)
 
 

