@@ -24,7 +24,7 @@ def curriculum() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def build(specification: Path, as_json: bool) -> None:
     """Build the curriculum of a specification and print the path of its release."""
-    session = open_session()
+    session = open_session(writes=True)
     partition, state = build_curriculum(session, specification)
     release = session.store.uri(release_key(*parse_curriculum_partition(partition)))
     if as_json:

@@ -26,7 +26,7 @@ def demo(cells: int) -> None:
     """Make sample data if there is none, ingest it and build a curriculum from it."""
     from omics_datastore.curriculum.loaders import placed_loader
 
-    session = open_session()
+    session = open_session(writes=True)
     folder = _sample(session, cells)
     for dataset, files in group_by_dataset(sorted(path for path in folder.iterdir() if path.is_dir()), None).items():
         say(f"Ingesting {dataset}: {len(files)} source files …")

@@ -27,7 +27,7 @@ from omics_datastore.storage.layout import INBOX
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def ingest(paths: Sequence[Path], dataset: str | None, config: Path | None, validate_only: bool, as_json: bool) -> None:
     """Ingest .h5ad files, or folders of them, into the warehouse."""
-    session = open_session()
+    session = open_session(writes=True)
     if config is not None:
         parse_yaml(DatasetConfig, _content(config), str(config))
     results = []

@@ -6,6 +6,7 @@
 import os
 import sys
 import warnings
+from collections.abc import Sequence
 
 import click
 
@@ -35,23 +36,34 @@ for command in (up, demo, ingest, curriculum, cells, datasets, schema, doctor):
     cli.add_command(command)
 
 
-def main() -> None:
-    """Run the command line and exit."""
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and exit.
+
+    :param arguments: What follows ``nexus``; by default what this process was started with.
+    """
     if not sys.warnoptions:
         warnings.simplefilter("ignore")
     try:
-        cli.main(prog_name="nexus", standalone_mode=False)
-    except click.exceptions.Exit as done:
-        sys.exit(done.exit_code)
-    except click.ClickException as error:
+        code = cli.main(arguments, prog_name="nexus", standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
         error.show()
+        sys.exit(error.exit_code)
+    except click.ClickException as error:
+        context = getattr(error, "ctx", None)
+        where = f" See {context.command_path} --help." if context is not None else ""
+        click.echo(f"nexus: {error.format_message().rstrip('.')}.{where}".replace("?.", "?"), err=True)
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
         click.echo("nexus: stopped.", err=True)
         sys.exit(130)
+    except BrokenPipeError:  # whoever read our output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
     except InputError as error:
         click.echo(f"nexus: {error}", err=True)
         sys.exit(2)
     except NexusError as error:
         click.echo(f"nexus: {error}", err=True)
         sys.exit(1)
+    if isinstance(code, int):  # what a command exits with; those that end well return nothing
+        sys.exit(code)

@@ -26,7 +26,7 @@ def add(name: str, csv: Path) -> None:
     from nexus_assets.partitions import FEATURE_SCHEMAS, add_partition
     from omics_datastore.curriculum.feature_schema import add_feature_schema
 
-    session = open_session()
+    session = open_session(writes=True)
     try:
         content = csv.read_bytes()
     except OSError as error:

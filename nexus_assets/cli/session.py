@@ -86,13 +86,17 @@ class Session:
         return instance
 
 
-def open_session() -> Session:
+def open_session(*, writes: bool = False) -> Session:
     """Read the settings and open a session.
 
+    :param writes: Whether the command will write; one that only reads leaves no folder behind.
     :return: The session.
-    :raise InputError: When a setting is wrong.
+    :raise InputError: When a setting is wrong, or the root cannot be written.
     """
-    return Session(read_settings())
+    session = Session(read_settings())
+    if writes:
+        prepare_dagster_home(session.settings)
+    return session
 
 
 def prepare_dagster_home(settings: Settings) -> None:

@@ -7,19 +7,21 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 
 import click
 
 from nexus_assets.cli.output import say
-from nexus_assets.cli.session import open_session, prepare_dagster_home
+from nexus_assets.cli.session import open_session
 from nexus_resources.settings import Settings
 from omics_datastore.errors import InputError, NexusError
 from omics_datastore.storage.layout import FEATURE_SCHEMAS, INBOX, SPECIFICATIONS
 
 _HOST = "127.0.0.1"
 _STOP_SECONDS = 20.0
+_GROUP_SECONDS = 10.0
 _START_SECONDS = 120.0
 
 
@@ -27,8 +29,7 @@ _START_SECONDS = 120.0
 @click.option("--port", default=3000, show_default=True, help="Port of the web UI on 127.0.0.1.")
 def up(port: int) -> None:
     """Start the web UI and the daemon; Ctrl-C ends both."""
-    settings = open_session().settings
-    prepare_dagster_home(settings)
+    settings = open_session(writes=True).settings
     for folder in (INBOX, FEATURE_SCHEMAS, SPECIFICATIONS):
         (settings.root_path / folder).mkdir(parents=True, exist_ok=True)
     _check_port(port)
@@ -136,8 +137,22 @@ def _stop(processes: "Sequence[subprocess.Popen[bytes]]") -> None:
             process.send_signal(signal.SIGINT)
     deadline = time.monotonic() + _STOP_SECONDS
     for process in processes:
-        try:
+        with suppress(subprocess.TimeoutExpired):
             process.wait(max(0.1, deadline - time.monotonic()))
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+    # Their code servers, and what those execute, would live on until they miss a heartbeat.
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        for process in processes:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, number)
+        deadline = time.monotonic() + _GROUP_SECONDS
+        while any(map(_is_alive, processes)) and time.monotonic() < deadline:
+            time.sleep(0.1)
+
+
+def _is_alive(leader: "subprocess.Popen[bytes]") -> bool:
+    leader.poll()
+    try:
+        os.killpg(leader.pid, 0)
+    except ProcessLookupError:
+        return False
+    return True

@@ -7,9 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from omics_datastore.curriculum.plan_model import CurriculumPlan
-from omics_datastore.ingest.manifest import read_manifest
 from omics_datastore.ingest.feature_ids import strip_version
-from omics_datastore.ingest.manifest import IngestManifest
+from omics_datastore.ingest.manifest import IngestManifest, read_manifest
 from omics_datastore.keys import parse_ingest_id
 from omics_datastore.shuffle import permutation
 from omics_datastore.storage.layout import shard_key

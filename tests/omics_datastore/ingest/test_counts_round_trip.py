@@ -59,7 +59,7 @@ def new_run() -> Iterator[IngestRun]:
         yield IngestRun(Path(folder))
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(sources(), st.sampled_from([TINY, SMALL, LARGE]))
 def test_every_count_comes_out_where_it_was(source: tuple[Layout, NDArray[np.int64], str], limit: int) -> None:
     layout, counts, where = source

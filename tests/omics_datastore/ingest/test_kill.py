@@ -84,9 +84,7 @@ def _rerun(run: IngestRun, undisturbed: dict[str, str]) -> None:
     assert not dead & {path.name for path in (run.root / ".scratch").iterdir()}
 
 
-@pytest.mark.parametrize(
-    ("what", "number"), [("progress", 1), ("progress", 8), ("put", 1), ("put", 2), ("put", 3), ("write", 1)]
-)
+@pytest.mark.parametrize(("what", "number"), [("progress", 1), ("progress", 8), ("put", 1), ("put", 2), ("write", 1)])
 def test_killed_at_a_step(tmp_path: Path, source: Path, undisturbed: dict[str, str], what: str, number: int) -> None:
     run = _new_run(tmp_path / "nexus", source)
     child = _start(run.root, what, number)

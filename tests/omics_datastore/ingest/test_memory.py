@@ -43,18 +43,18 @@ def _deflated(values: NDArray[np.generic]) -> bytes:
 
 
 def _make_dense(path: Path) -> int:
-    """Write 8000 x 10000 float32, 320 MB, of which every 200th value is a count; every chunk is the same."""
+    """Write 6000 x 10000 float32, 240 MB, of which every 200th value is a count; every chunk is the same."""
     tile = np.zeros((200, 1000), np.float32)
     tile.reshape(-1)[::200] = 3
-    make_source(path, np.ones((8000, 1)), where="layers/other")
+    make_source(path, np.ones((6000, 1)), where="layers/other")
     _with_genes(path, 10000)
     with h5py.File(path, "a") as file:
-        x = file.create_dataset("X", (8000, 10000), "f4", chunks=tile.shape, compression="gzip")
+        x = file.create_dataset("X", (6000, 10000), "f4", chunks=tile.shape, compression="gzip")
         content = _deflated(tile)
-        for top in range(0, 8000, 200):
+        for top in range(0, 6000, 200):
             for left in range(0, 10000, 1000):
                 x.id.write_direct_chunk((top, left), content)
-    return 8000 * 10000 // 200
+    return 6000 * 10000 // 200
 
 
 def _make_csc(path: Path) -> int:

@@ -1,0 +1,176 @@
+"""Every command on a good day: what it prints, for people and for machines, and what it leaves behind."""
+
+import json
+from pathlib import Path
+
+import pytest
+from dagster import DagsterInstance, DagsterRunStatus
+
+from nexus_assets.policy import os_user
+from omics_datastore.storage.folder import FolderStore
+from omics_datastore.warehouse.folder import FolderWarehouse
+from tests.nexus_assets.cli.conftest import SPECIFICATION, Nexus, Outcome
+from tests.nexus_assets.world import make_source, tree
+
+Done = tuple[Path, dict[str, Outcome]]
+
+
+def test_ingest_reports_every_dataset(done: Done) -> None:
+    lung, heart = done[1]["ingest"].json()
+    assert (lung["dataset"], heart["dataset"]) == ("lung", "heart")
+    assert [(Path(file["source"]["key"]).name, file["cell_count"]) for file in lung["files"]] == [
+        ("a.h5ad", 6),
+        ("b.h5ad", 5),
+    ]
+    assert heart["files"][0]["source"]["key"] == "inbox/heart/heart.h5ad"
+
+
+def test_build_says_where_the_release_is(done: Done) -> None:
+    made = done[1]["build"].json()
+    assert made == {
+        "curriculum": "all.v1",
+        "state": "built",
+        "release": f"{done[0]}/extracts/all/v1/release.json",
+    }
+    assert json.loads(Path(made["release"]).read_text())["total_cells"] == 15
+    assert (done[0] / "curricula/all.yaml").read_text() == SPECIFICATION
+
+
+def test_every_run_is_recorded_with_who_asked_for_it(done: Done) -> None:
+    with DagsterInstance.from_config(str(done[0] / "dagster")) as instance:
+        runs = instance.get_runs()
+        partitions = instance.get_dynamic_partitions("datasets")
+    assert sorted((run.job_name, run.tags["dagster/partition"]) for run in runs) == [
+        ("build_curriculum", "all.v1"),
+        ("ingest_dataset", "heart"),
+        ("ingest_dataset", "lung"),
+        ("register_feature_schema", "mine"),
+    ]
+    assert {run.status for run in runs} == {DagsterRunStatus.SUCCESS}
+    assert {run.tags["nexus/requested_by"] for run in runs} == {os_user()}
+    assert sorted(partitions) == ["heart", "lung"]
+
+
+def test_datasets_list_and_show(finished: Nexus) -> None:
+    rows = finished("datasets", "list", "--json").json()
+    assert [(row["dataset"], row["ingests"], row["cells"]) for row in rows] == [("heart", 1, 4), ("lung", 2, 11)]
+    shown = finished("datasets", "show", "lung", "--json").json()
+    assert [Path(row["source_uri"]).name for row in shown] == ["a.h5ad", "b.h5ad"]
+    assert "lung" in finished("datasets", "list").out
+    text = finished("datasets", "show", "lung").out
+    assert text.splitlines()[1].split() == ["cells", "11"]
+
+
+def test_cells_count_describe_values(finished: Nexus) -> None:
+    assert finished("cells", "count").out == "15\n"
+    assert finished("cells", "count", "--json").json() == {"cells": 15}
+    assert finished("cells", "count", "--where", "tissue == heart").out == "4\n"
+    assert finished("cells", "count", "--where", "tissue in lung, heart", "--where", "donor_id == donor0").out == "8\n"
+    assert finished("cells", "count", "--by", "tissue", "--by", "dataset", "--json").json() == [
+        {"tissue": "lung", "dataset": "lung", "cells": 11},
+        {"tissue": "heart", "dataset": "heart", "cells": 4},
+    ]
+    assert finished("cells", "values", "tissue", "--json").json() == [
+        {"value": "lung", "cells": 11},
+        {"value": "heart", "cells": 4},
+    ]
+    assert finished("cells", "describe", "--json").json()["ingests"] == 3
+    assert finished("cells", "describe").out.splitlines()[0].split() == ["cells", "15"]
+    assert finished("cells", "count", "--where", "tissue == nowhere", "--by", "tissue").out == "no cells\n"
+
+
+def test_curriculum_list_and_show(finished: Nexus) -> None:
+    assert finished("curriculum", "list", "--json").json() == [
+        {"curriculum": "all.v1", "state": "released", "cells": 15, "shards": "4 of 4"}
+    ]
+    release = finished("curriculum", "show", "all", "--json").json()
+    assert [shard["cells"] for shard in release["shards"]] == [4, 4, 4, 3]
+    assert finished("curriculum", "show", "all.v1", "--json").json() == release
+    text = finished("curriculum", "show", "all").out
+    assert "import anndata" in text
+    assert "all.v1" in text
+
+
+def test_schema_list_and_show(done: Done, finished: Nexus) -> None:
+    assert done[1]["schema"].out == "Feature schema mine: 2 features.\n"
+    (row,) = finished("schema", "list", "--json").json()
+    assert (row["schema"], row["features"]) == ("mine", 2)
+    assert finished("schema", "show", "mine", "--json").json() == [
+        {"feature_id": "ENSG00000000005", "feature_name": "E"},
+        {"feature_id": "ENSG00000000001", "feature_name": "A"},
+    ]
+    assert "ENSG00000000005" in finished("schema", "show", "mine").out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["datasets", "list"], "no datasets yet"),
+        (["curriculum", "list"], "no curricula yet"),
+        (["schema", "list"], "no feature schemas yet"),
+    ],
+)
+def test_an_empty_root_is_no_error_and_stays_empty(nexus: Nexus, arguments: list[str], said: str) -> None:
+    outcome = nexus(*arguments)
+    assert outcome.code == 0
+    assert outcome.out.startswith(said)
+    assert nexus(*arguments, "--json").code == 0
+    assert not nexus.root.exists()
+
+
+def test_the_same_file_again_is_a_no_op_in_the_warehouse(used: Nexus, done: Done) -> None:
+    # A copy lies elsewhere, so that its source files have other addresses: ingest at the copy's own twice.
+    folder = done[0].parent
+    assert used("ingest", folder / "lung").code == 0
+    before = tree(used.root / "warehouse"), tree(used.root / "ingest")
+    outcome = used("ingest", folder / "lung")
+    assert outcome.out.endswith("Dataset lung is in the warehouse: 11 cells from 2 files.\n")
+    assert (tree(used.root / "warehouse"), tree(used.root / "ingest")) == before
+
+
+def test_the_same_curriculum_again_is_complete(used: Nexus, tmp_path: Path) -> None:
+    specification = tmp_path / "again.yaml"
+    specification.write_text(SPECIFICATION)
+    before = tree(used.root / "extracts")
+    assert used("curriculum", "build", specification, "--json").json()["state"] == "complete"
+    outcome = used("curriculum", "build", specification)
+    assert outcome.out == f"{used.root}/extracts/all/v1/release.json\n"
+    assert outcome.err == "all.v1 is this specification on this data already; nothing was made again.\n"
+    assert tree(used.root / "extracts") == before
+
+
+def test_validate_only_leaves_nothing_but_the_report(nexus: Nexus, tmp_path: Path) -> None:
+    make_source().write_h5ad(tmp_path / "lung.h5ad")
+    outcome = nexus("ingest", tmp_path / "lung.h5ad", "--validate-only")
+    assert outcome.out.endswith("Dataset lung is valid: 6 cells from 1 files.\n")
+    assert tree(nexus.root / "inbox") == {}
+    assert (nexus.root / "reports/lung/validation_report.json").exists()
+    assert FolderWarehouse(FolderStore(nexus.root)).ingests().is_empty()
+
+
+def test_a_configuration_is_put_beside_the_files_and_used(nexus: Nexus, tmp_path: Path) -> None:
+    make_source().write_h5ad(tmp_path / "x.h5ad")
+    (tmp_path / "any.yaml").write_text("tag: pilot\n")
+    assert nexus("ingest", tmp_path / "x.h5ad", "--dataset", "lung", "--config", tmp_path / "any.yaml").code == 0
+    assert set(tree(nexus.root / "inbox")) == {"lung.yaml", "lung/x.h5ad"}
+    assert nexus("cells", "values", "tag", "--json").json() == [{"value": "pilot", "cells": 6}]
+
+
+def test_no_cells_are_counted_as_none(nexus: Nexus) -> None:
+    assert nexus("cells", "count").out == "0\n"
+    assert nexus("cells", "describe", "--json").json()["cells"] == 0
+
+
+def test_help_and_version(nexus: Nexus) -> None:
+    assert "ingest" in nexus("--help").out
+    assert nexus("--version").out.startswith("nexus, version ")
+    assert nexus("ingest", "-h").code == 0
+
+
+def test_demo_goes_the_whole_way(nexus: Nexus) -> None:
+    outcome = nexus("demo", "--cells", "60")
+    assert outcome.code == 0, outcome.err
+    assert "import anndata" in outcome.out
+    assert (nexus.root / "extracts/demo/v1/release.json").exists()
+    assert nexus("demo", "--cells", "60").code == 0
+    assert not (nexus.root / "extracts/demo/v2").exists()
