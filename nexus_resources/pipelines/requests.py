@@ -5,7 +5,7 @@ How work is spread over tasks is decided here and nowhere else.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
@@ -26,11 +26,20 @@ from kfp_components.results import read_result
 from nexus_resources.pipelines.job import JobIdentity, PipelineJob
 from omics_datastore.ingest.configuration import DatasetConfig
 from omics_datastore.ingest.manifest import FileReport, SourceFile
-from omics_datastore.storage.documents import write_configuration
+from omics_datastore.storage.documents import content_digest, write_configuration
 from omics_datastore.storage.layout import task_folder
 from omics_datastore.storage.object_store import ObjectStore
 
 Result = TypeVar("Result", bound=BaseModel)
+
+
+@dataclass(frozen=True)
+class _Task:
+    """Where the configuration, the result and the progress of a task lie."""
+
+    config_key: str
+    result_key: str
+    progress_key: str
 
 
 @dataclass(frozen=True)
@@ -44,6 +53,10 @@ class Spread:
 
 class RequestWriter:
     """Write the task configurations of one request.
+
+    A task's folder is named by what its configuration says. So a request that is made again finds the job that ran
+    for it, and one that says anything else, of a source file that was mended for example, is another job with
+    results of its own.
 
     :param store: Object store.
     :param identity: Who asks; decides where the configurations lie.
@@ -69,13 +82,14 @@ class RequestWriter:
         :return: The job.
         """
         shares = spread_by_size(sources, self._spread.tasks)
-        keys = [
-            self._write(number, IngestTaskConfig(dataset=dataset, sources=share, config=config, **self._common(number)))
+        tasks = [
+            self._write(number, IngestTaskConfig, dataset=dataset, sources=share, config=config)
             for number, share in enumerate(shares)
         ]
+        keys = [task.config_key for task in tasks]
         if validate_only:
-            return self._job("validate_pipeline", {"config_keys": keys}, len(shares))
-        return self._job("ingest_data_pipeline", {"create_config_keys": keys, "load_config_key": ""}, len(shares))
+            return self._job("validate_pipeline", {"config_keys": keys}, tasks)
+        return self._job("ingest_data_pipeline", {"create_config_keys": keys, "load_config_key": ""}, tasks)
 
     def load(self, warehouse_uri: str, dataset: str, ingest_ids: Sequence[str]) -> PipelineJob:
         """Ask for a load and commit.
@@ -85,11 +99,8 @@ class RequestWriter:
         :param ingest_ids: Ingests of the dataset.
         :return: The job.
         """
-        config = LoadTaskConfig(
-            warehouse_uri=warehouse_uri, dataset=dataset, ingest_ids=list(ingest_ids), **self._common(0)
-        )
-        key = self._write(0, config)
-        return self._job("ingest_data_pipeline", {"create_config_keys": [], "load_config_key": key}, 1)
+        task = self._write(0, LoadTaskConfig, warehouse_uri=warehouse_uri, dataset=dataset, ingest_ids=list(ingest_ids))
+        return self._job("ingest_data_pipeline", {"create_config_keys": [], "load_config_key": task.config_key}, [task])
 
     def plan(self, warehouse_uri: str, name: str, version: int, bins_per_group: int) -> PipelineJob:
         """Ask for the plan of a curriculum version.
@@ -100,10 +111,15 @@ class RequestWriter:
         :param bins_per_group: Bins that one group of the plan has.
         :return: The job.
         """
-        config = PrepareExtractTaskConfig(
-            warehouse_uri=warehouse_uri, name=name, version=version, bins_per_group=bins_per_group, **self._common(0)
+        task = self._write(
+            0,
+            PrepareExtractTaskConfig,
+            warehouse_uri=warehouse_uri,
+            name=name,
+            version=version,
+            bins_per_group=bins_per_group,
         )
-        return self._extract_job(0, prepare=self._write(0, config))
+        return self._extract_job([task], prepare=task.config_key)
 
     def extract(self, warehouse_uri: str, name: str, version: int, groups: Sequence[int]) -> PipelineJob:
         """Ask for the shards of a planned curriculum version.
@@ -115,16 +131,13 @@ class RequestWriter:
         :return: The job.
         """
         shares = [list(groups[first :: self._spread.tasks]) for first in range(min(self._spread.tasks, len(groups)))]
-        keys = [
+        tasks = [
             self._write(
-                number,
-                ExtractTaskConfig(
-                    warehouse_uri=warehouse_uri, name=name, version=version, groups=share, **self._common(number)
-                ),
+                number, ExtractTaskConfig, warehouse_uri=warehouse_uri, name=name, version=version, groups=share
             )
             for number, share in enumerate(shares)
         ]
-        return self._extract_job(len(shares), extract=keys)
+        return self._extract_job(tasks, extract=[task.config_key for task in tasks])
 
     def finish(self, name: str, version: int) -> PipelineJob:
         """Ask for the release of an extracted curriculum version.
@@ -133,19 +146,20 @@ class RequestWriter:
         :param version: Its version.
         :return: The job.
         """
-        key = self._write(0, FinishTaskConfig(name=name, version=version, **self._common(0)))
-        return self._extract_job(1, finish=key)
+        task = self._write(0, FinishTaskConfig, name=name, version=version)
+        return self._extract_job([task], finish=task.config_key)
 
-    def _extract_job(self, tasks: int, prepare: str = "", extract: Sequence[str] = (), finish: str = "") -> PipelineJob:
+    def _extract_job(
+        self, tasks: Sequence[_Task], prepare: str = "", extract: Sequence[str] = (), finish: str = ""
+    ) -> PipelineJob:
         parameters = {
             "prepare_config_key": prepare,
             "extract_config_keys": list(extract),
             "finish_config_key": finish,
         }
-        return self._job("extract_data_pipeline", parameters, max(1, tasks))
+        return self._job("extract_data_pipeline", parameters, tasks)
 
-    def _job(self, pipeline: str, parameters: Mapping[str, object], tasks: int) -> PipelineJob:
-        folders = [self._folder(number) for number in range(tasks)]
+    def _job(self, pipeline: str, parameters: Mapping[str, object], tasks: Sequence[_Task]) -> PipelineJob:
         return PipelineJob(
             pipeline=pipeline,
             spec=compiled_pipeline(pipeline),
@@ -153,26 +167,20 @@ class RequestWriter:
             identity=self._identity,
             labels=self._labels,
             store=self._store,
-            result_keys=tuple(f"{folder}result.json" for folder in folders),
-            progress_keys=tuple(f"{folder}progress.json" for folder in folders),
+            result_keys=tuple(task.result_key for task in tasks),
+            progress_keys=tuple(task.progress_key for task in tasks),
         )
 
-    def _write(self, number: int, config: TaskConfig) -> str:
-        key = f"{self._folder(number)}config.yaml"
-        write_configuration(self._store, key, config)
-        return key
-
-    def _common(self, number: int) -> "dict[str, str | int]":
-        folder = self._folder(number)
-        return {
-            "result_key": f"{folder}result.json",
-            "progress_key": f"{folder}progress.json",
-            "memory_limit_bytes": self._spread.task_memory_bytes,
-            "workers": self._spread.workers,
-        }
-
-    def _folder(self, number: int) -> str:
-        return task_folder(self._identity.root_run, f"{self._identity.step}/{self._identity.partition}", number)
+    def _write(self, number: int, kind: type[TaskConfig], **fields: Any) -> _Task:
+        fields |= {"memory_limit_bytes": self._spread.task_memory_bytes, "workers": self._spread.workers}
+        said = content_digest(kind(result_key="", **fields))[:12]
+        folder = task_folder(
+            self._identity.root_run, f"{self._identity.step}/{self._identity.partition}/{said}", number
+        )
+        task = _Task(f"{folder}config.yaml", f"{folder}result.json", f"{folder}progress.json")
+        config = kind(result_key=task.result_key, progress_key=task.progress_key, **fields)
+        write_configuration(self._store, task.config_key, config)
+        return task
 
 
 def ingest_reports(job: PipelineJob) -> list[FileReport]:

@@ -116,6 +116,9 @@ class ObjectStoreContract:
             while not stop.is_set():
                 for version in versions:
                     store.write("seen", version)
+                    local = store.scratch_path("seen")
+                    local.write_bytes(version)
+                    store.put(local, "seen")
 
         writer = threading.Thread(target=write)
         writer.start()

@@ -110,6 +110,19 @@ def test_a_run_executed_again_adopts_the_job_that_succeeded(world: World) -> Non
     assert len(runner.jobs) == 2
 
 
+def test_a_run_executed_again_reads_a_file_that_was_mended_meanwhile(world: World) -> None:
+    runner = ScriptedPipelines(components=COMPONENTS)
+    world.use(runner)
+    world.drop("lung/a", make_source(negative=True))
+    refused = world.run("ingest_dataset", "lung", asset_selection=INGEST)
+    assert "negative" in failure(refused)
+    first = only_run(world)
+    world.drop("lung/a", make_source())
+    result = _run_again(world, {"dagster/parent_run_id": first.run_id, "dagster/root_run_id": first.run_id})
+    assert materialized(result)["ingest/validation_report"]["refused_files"] == 0
+    assert len(runner.jobs) == 2
+
+
 def test_the_whole_way_with_child_processes(tmp_path_factory: pytest.TempPathFactory) -> None:
     world = World(tmp_path_factory.mktemp("local") / "nexus")
     world.pipelines = LocalPipelinesResource(folder=str(world.root / "pipelines"), bins_per_group=1)

@@ -41,9 +41,8 @@ def plan(
     context: dg.AssetExecutionContext, store: StoreResource, warehouse: WarehouseResource, pipelines: PipelinesResource
 ) -> AssetResult:
     """Plan a version of a curriculum, or find that it is planned."""
-    from omics_datastore.curriculum.versions import load_specification
-
     from omics_datastore.curriculum.plan import plan_curriculum, read_plan
+    from omics_datastore.curriculum.versions import load_specification
 
     name, version = parse_curriculum_partition(check_partition(CURRICULA, context.partition_key))
     objects = store.open()

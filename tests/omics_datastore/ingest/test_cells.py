@@ -179,7 +179,7 @@ def test_warnings(run: IngestRun) -> None:
 
 
 def test_manifest_does_not_depend_on_the_memory_limit(run: IngestRun) -> None:
-    terms = ["b", "a", *["UBERON:1"] * 4998, "0", "c"] + ["UBERON:2"] * 5000
+    terms = ["b", "a", *["UBERON:1"] * 4998, "0", "c"] + ["UBERON:2"] * 4999 + ["d"]
     obs = pd.DataFrame({"tissue_ontology_term_id": terms}, index=[str(row // 2) for row in range(len(terms))])
     make_source(run.source, np.ones((len(terms), 1), int), obs=obs)
     large = run.written(layout=ParquetLayout()).manifest
