@@ -22,7 +22,8 @@ def world(tmp_path: Path) -> World:
 
 
 def test_the_snapshot_is_asked_for_once_a_night(world: World) -> None:
-    data = nightly_snapshot.evaluate_tick(_context(world))
+    with _context(world) as context:
+        data = nightly_snapshot.evaluate_tick(context)
     (run,) = data.run_requests or []
     assert (run.run_key, run.tags[REQUESTED_BY]) == ("2026-03-02", "nightly_snapshot")
 
@@ -80,6 +81,7 @@ def _asked(world: World) -> list[dg.RunRequest]:
 
 
 def _evaluated(world: World) -> list[object]:
-    found = weekly_curricula(_context(world))
-    assert isinstance(found, Iterator)
-    return list(found)
+    with _context(world) as context:
+        found = weekly_curricula(context)
+        assert isinstance(found, Iterator)
+        return list(found)

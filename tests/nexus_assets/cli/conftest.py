@@ -1,6 +1,7 @@
 """The command line in this process, over a root of the test's own; and one root in which much is done already."""
 
 import contextlib
+import fcntl
 import io
 import json
 import os
@@ -74,16 +75,30 @@ def nexus(tmp_path: Path) -> Nexus:
 
 @pytest.fixture(scope="session")
 def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Outcome]]:
-    """Ingest two datasets and build a curriculum; do not write to this root, but to the copy that ``used`` is."""
-    folder = tmp_path_factory.mktemp("used")
+    """Ingest two datasets and build a curriculum; do not write to this root, but to the copy that ``used`` is.
+
+    It is made once for all processes of a test run.
+    """
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "used"
+    folder.mkdir(exist_ok=True)
+    said = folder / "outcomes.json"
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not said.exists():
+            said.write_text(json.dumps(_use(folder)))
+    return folder / "nexus", {name: Outcome(*outcome) for name, outcome in json.loads(said.read_text()).items()}
+
+
+def _use(folder: Path) -> dict[str, Outcome]:
     nexus = Nexus(folder / "nexus")
-    before = dict(os.environ)
     (folder / "lung").mkdir()
     make_source(6, (1, 2, 3), 1).write_h5ad(folder / "lung/a.h5ad")
     make_source(5, (2, 3, 4, 5), 2).write_h5ad(folder / "lung/b.h5ad")
     make_source(4, (1, 2), 3, tissue="heart").write_h5ad(folder / "heart.h5ad")
     (folder / "all.yaml").write_text(SPECIFICATION)
     (folder / "genes.csv").write_text("ensembl_id,symbol\nENSG00000000005,E\nENSG00000000001,A\n")
+    before = dict(os.environ)
     outcomes = {
         "ingest": nexus("ingest", folder / "lung", folder / "heart.h5ad", "--json"),
         "schema": nexus("schema", "add", "mine", folder / "genes.csv"),
@@ -93,7 +108,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Outc
     os.environ.update(before)
     for name, outcome in outcomes.items():
         assert outcome.code == 0, (name, outcome)
-    return nexus.root, outcomes
+    return outcomes
 
 
 @pytest.fixture
