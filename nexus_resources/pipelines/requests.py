@@ -234,7 +234,7 @@ def spread_by_size(sources: Sequence[SourceFile], tasks: int) -> list[list[Sourc
     shares: list[list[SourceFile]] = [[] for _ in range(min(tasks, len(sources)))]
     sizes = [0] * len(shares)
     for source in sorted(sources, key=lambda source: (-source.size, source.key)):
-        smallest = sizes.index(min(sizes))
+        smallest = min(range(len(shares)), key=lambda share: (sizes[share], len(shares[share])))
         shares[smallest].append(source)
         sizes[smallest] += source.size
     return [sorted(share, key=lambda source: source.key) for share in shares]

@@ -205,3 +205,16 @@ def tree(folder: Path) -> dict[str, bytes]:
     return {
         path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()
     }
+
+
+def differences(one: dict[str, bytes], other: dict[str, bytes]) -> list[str]:
+    """Say how two trees differ: files that only one has, and the first bytes that differ in those of both."""
+    found = [f"{name} is only in one" for name in sorted(set(one) ^ set(other))]
+    for name in sorted(set(one) & set(other)):
+        if one[name] != other[name]:
+            places = [
+                place for place, pair in enumerate(zip(one[name], other[name], strict=False)) if len(set(pair)) > 1
+            ]
+            shown = [(place, one[name][place], other[name][place]) for place in places[:8]]
+            found.append(f"{name}: {len(one[name])} and {len(other[name])} bytes, {len(places)} differ, {shown}")
+    return found
