@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from importlib.resources import files
 
 COMPILED = "compiled"
+BASE_IMAGE = "nexus-worker:python3.11"
+"""Stands for the worker image in the compiled YAML; a deployment puts its own in its place."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,8 @@ PIPELINES: dict[str, tuple[Step, ...]] = {
     "validate_pipeline": (Step("validate_anndata_job", "config_keys", fan_out=True),),
 }
 """For every pipeline its steps in order. A step whose key is ``""``, or whose list of keys is empty, does not run."""
+COMPONENTS = tuple(step.component for steps in PIPELINES.values() for step in steps)
+"""Names of all components."""
 
 
 def compiled_pipeline(name: str) -> str:

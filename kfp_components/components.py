@@ -11,8 +11,7 @@ same, so that a pipeline can run from end to end without Dagster.
 
 from kfp import dsl
 
-BASE_IMAGE = "nexus-worker:python3.11"
-"""Stands for the worker image in the compiled YAML; a deployment puts its own in its place."""
+from kfp_components.catalog import BASE_IMAGE
 
 
 @dsl.component(base_image=BASE_IMAGE, install_kfp_package=False)

@@ -6,6 +6,7 @@ from typing import TypeVar
 from pydantic import BaseModel
 
 from kfp_components.configurations import TaskConfig
+from kfp_components.parameters import resolve
 from kfp_components.results import write_failure
 from omics_datastore.errors import InputError
 from omics_datastore.storage.documents import parse_yaml, write_document
@@ -25,6 +26,7 @@ def run_task(root: str, config_key: str, kind: type[Config], work: Callable[[Obj
     :raise InputError: When the work refused its input; the sentence is left in the place of the result.
     """
     store = open_store(root)
+    config_key = resolve(store, config_key)
     config = parse_yaml(kind, store.read(config_key), store.uri(config_key))
     store.delete(config.result_key)
     try:

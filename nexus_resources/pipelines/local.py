@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import ClassVar, Literal
@@ -21,7 +21,7 @@ from nexus_resources.pipelines.errors import JobExistsError
 from nexus_resources.pipelines.job import PipelineJob
 from nexus_resources.pipelines.local_job import JobRecord, TaskRecord
 from nexus_resources.pipelines.runner import PipelineRunner, Polling
-from nexus_resources.pipelines.states import JobStatus, PipelineState, TaskState, TaskStatus
+from nexus_resources.pipelines.states import JobStatus, ListedJob, PipelineState, TaskState, TaskStatus
 
 _PARTIAL = ".new-"
 _KILL_SECONDS = 10.0
@@ -55,13 +55,18 @@ class LocalPipelines(PipelineRunner):
         for folder in [folder for folder in _CHILDREN if folder.parent == self._folder]:
             self._kill(folder)
 
-    def prune(self, *, keep_last: int = 50, older_than_days: float = 14.0) -> list[str]:
-        """Remove the folders of old jobs that ended; the newest, the recent and the running ones stay.
+    def active_jobs(self, labels: Mapping[str, str]) -> list[ListedJob]:
+        jobs: list[ListedJob] = []
+        for folder in sorted(self._folder.glob("nexus-*")):
+            with suppress(OSError, ValueError, TypeError, KeyError):  # removed meanwhile, or no folder of a job
+                if local_job.is_locked(folder / local_job.CHILD_LOCK):
+                    record = local_job.read_record(folder)
+                    if labels.items() <= record.labels.items():
+                        state = PipelineState.from_name(record.state)
+                        jobs.append(ListedJob(record.job_id, state, record.created, record.labels))
+        return [job for job in jobs if not job.state.is_final]
 
-        :param keep_last: How many of the newest jobs stay in any case.
-        :param older_than_days: How long ago a job must have been submitted to be removed.
-        :return: Ids of the removed jobs.
-        """
+    def prune(self, *, keep_last: int = 50, older_than_days: float = 14.0) -> list[str]:
         limit = time.time() - older_than_days * 86_400
         jobs: list[tuple[float, Path]] = []
         for folder in self._folder.glob("*"):

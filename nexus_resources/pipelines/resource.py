@@ -14,6 +14,8 @@ class PipelinesResource(dg.ConfigurableResource, ABC):  # type: ignore[type-arg]
 
     ``tasks`` is how many tasks of a pipeline run side by side, ``workers`` how many threads each uses,
     ``task_memory_bytes`` how much cell data each holds, ``bins_per_group`` how many bins a group of a plan has.
+    A job that was lost (quota, preemption, a server's error) is submitted ``lost_job_retries`` times more; a job older
+    than ``timeout_seconds`` is cancelled, 0 for never; one that no run waits for, after ``orphan_grace_minutes``.
     """
 
     tasks: int = 2
@@ -21,6 +23,9 @@ class PipelinesResource(dg.ConfigurableResource, ABC):  # type: ignore[type-arg]
     task_memory_bytes: int = 192 * 2**20
     bins_per_group: int = 4
     client_calls: str = "dagster"
+    lost_job_retries: int = 0
+    timeout_seconds: float = 0.0
+    orphan_grace_minutes: float = 30.0
 
     @abstractmethod
     def runner(self) -> PipelineRunner:

@@ -8,9 +8,9 @@ attempt. Nothing here cancels a job because its caller stops; the caller says so
 import random
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
-from typing import ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from kfp_components.results import clear_failure, read_failure
 from nexus_resources.pipelines.errors import (
@@ -24,7 +24,7 @@ from nexus_resources.pipelines.errors import (
 )
 from nexus_resources.pipelines.job import PipelineJob
 from nexus_resources.pipelines.observer import How, PipelineObserver, Reporter
-from nexus_resources.pipelines.states import JobStatus, PipelineState, TaskStatus
+from nexus_resources.pipelines.states import JobStatus, ListedJob, PipelineState, TaskStatus
 
 _T = TypeVar("_T")
 LOG_TAIL_LINES = 40
@@ -121,7 +121,39 @@ class PipelineRunner(ABC):
         :return: The link.
         """
 
+    @abstractmethod
+    def active_jobs(self, labels: Mapping[str, str]) -> list[ListedJob]:
+        """List the jobs that have not ended and carry some labels.
+
+        :param labels: Labels that each must have.
+        :return: The jobs in any order.
+        :raise TransientServiceError: When the service did not answer however often it was asked.
+        """
+
     # What all places have in common.
+
+    def describe(self, job: PipelineJob, attempt: int = 1) -> dict[str, Any]:
+        """Return what would be submitted, without submitting it.
+
+        :param job: The job.
+        :param attempt: Number of the attempt.
+        :return: A JSON document in the form of the place.
+        """
+        return {
+            "job_id": job.job_id(attempt),
+            "pipeline": job.pipeline,
+            "parameters": dict(job.parameters),
+            "labels": dict(job.labels),
+        }
+
+    def prune(self, *, keep_last: int = 50, older_than_days: float = 14.0) -> list[str]:  # noqa: ARG002
+        """Remove what is kept of old jobs that ended; a place that keeps its own history removes nothing.
+
+        :param keep_last: How many of the newest jobs stay in any case.
+        :param older_than_days: How long ago a job must have been submitted to be removed.
+        :return: Ids of the removed jobs.
+        """
+        return []
 
     def run(
         self, job: PipelineJob, observer: PipelineObserver | None = None, *, consumed_ids: Collection[str] = ()

@@ -13,7 +13,7 @@ from kfp_components.catalog import PIPELINES
 from nexus_resources.pipelines.errors import JobExistsError, TransientServiceError
 from nexus_resources.pipelines.job import PipelineJob
 from nexus_resources.pipelines.runner import PipelineRunner, Polling
-from nexus_resources.pipelines.states import JobStatus, PipelineState, TaskState, TaskStatus
+from nexus_resources.pipelines.states import JobStatus, ListedJob, PipelineState, TaskState, TaskStatus
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,10 @@ class ScriptedJob:
     looked: int = 0
     cancelled: bool = False
 
+    def now(self) -> Look:
+        """Return what the next look shows."""
+        return self.attempt.looks[min(self.looked, len(self.attempt.looks) - 1)]
+
 
 class ScriptedPipelines(PipelineRunner):
     """Follow scripts.
@@ -75,6 +79,14 @@ class ScriptedPipelines(PipelineRunner):
     def link(self, job_id: str) -> str:
         return f"scripted:{job_id}"
 
+    def active_jobs(self, labels: Mapping[str, str]) -> list[ListedJob]:
+        return [
+            ListedJob(job_id, scripted.now().state, scripted.created, scripted.job.labels)
+            for job_id, scripted in self.jobs.items()
+            if labels.items() <= scripted.job.labels.items() and not scripted.cancelled
+            if not scripted.now().state.is_final
+        ]
+
     def _create(self, job_id: str, job: PipelineJob) -> None:
         if job_id in self.jobs:
             raise JobExistsError(job_id)
@@ -93,7 +105,7 @@ class ScriptedPipelines(PipelineRunner):
         if scripted is None:
             return None
         looks = scripted.attempt.looks
-        look = looks[min(scripted.looked, len(looks) - 1)]
+        look = scripted.now()
         before = looks[max(0, min(scripted.looked, len(looks)) - 1)]
         if scripted.cancelled and not (scripted.looked > 0 and before.state.is_final):
             tasks = tuple(TaskStatus(name, TaskState.CANCELLED) for name in look.tasks)

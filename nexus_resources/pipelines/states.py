@@ -3,6 +3,7 @@
 The names are those of Vertex AI (``PipelineState`` and ``PipelineTaskDetail.State``); every runner maps onto them.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal, Self
@@ -93,6 +94,16 @@ class JobStatus:
         """Return the task that failed first, if any did."""
         failed = [task for task in self.tasks if task.state is TaskState.FAILED]
         return min(failed, key=lambda task: task.ended or float("inf"), default=None)
+
+
+@dataclass(frozen=True)
+class ListedJob:
+    """A job as a listing shows it; ``created`` is in seconds since 1970."""
+
+    job_id: str
+    state: PipelineState
+    created: float | None
+    labels: Mapping[str, str]
 
 
 def format_tasks(tasks: tuple[TaskStatus, ...]) -> str:
