@@ -1,0 +1,22 @@
+# The worker image: what a task of a Vertex pipeline runs in. No Dagster, no web server, no command line.
+# Build it with `make images`, which passes the digest of the base image; see deploy/README.md.
+ARG PYTHON_DIGEST
+
+FROM python:3.11-slim-bookworm@${PYTHON_DIGEST} AS build
+WORKDIR /src
+RUN python -m venv /opt/nexus
+COPY pyproject.toml constraints.txt README.md LICENSE ./
+COPY omics_datastore omics_datastore
+COPY kfp_components kfp_components
+RUN /opt/nexus/bin/pip install --no-cache-dir --constraint constraints.txt . \
+    && /opt/nexus/bin/pip check
+
+FROM python:3.11-slim-bookworm@${PYTHON_DIGEST}
+RUN useradd --system --uid 10001 --create-home --home-dir /home/nexus nexus
+COPY --from=build /opt/nexus /opt/nexus
+ENV PATH=/opt/nexus/bin:$PATH \
+    PYTHONUNBUFFERED=1
+WORKDIR /home/nexus
+USER 10001
+# Vertex AI gives each task its command; started by hand, the image says what it is.
+CMD ["python", "-c", "import importlib.metadata as m; print('nexus worker', m.version('nexus-omics'))"]
