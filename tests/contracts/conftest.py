@@ -3,7 +3,10 @@
 # kfp has no types.
 # mypy: disable-error-code="untyped-decorator"
 
+import contextlib
+import os
 import time
+import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
@@ -12,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from kfp_components.catalog import BASE_IMAGE
 from kfp_components.progress import Progress, ProgressWriter
 from kfp_components.results import write_failure
 from nexus_resources.pipelines.job import JobIdentity, PipelineJob
@@ -20,9 +24,14 @@ from nexus_resources.pipelines.observer import How, PipelineObserver
 from nexus_resources.pipelines.runner import PipelineRunner, Polling
 from nexus_resources.pipelines.scripted import Attempt, Look, ScriptedJob, ScriptedPipelines
 from nexus_resources.pipelines.states import JobStatus, PipelineState, TaskState, TaskStatus
+from nexus_resources.pipelines.vertex import VertexPipelines
+from nexus_resources.pipelines.vertex_request import VertexOptions
 from omics_datastore.errors import InputError
 from omics_datastore.storage.folder import FolderStore
 from omics_datastore.storage.object_store import ObjectStore
+from omics_datastore.storage.open import open_store
+from tests.emulators.vertex.server import RestServer
+from tests.emulators.vertex.service import PipelineServiceEmulator
 
 SENTENCE = "lung.h5ad holds no counts in X: name the layer that does in counts_from."
 
@@ -122,7 +131,7 @@ class ScriptedPlace(Place):
         self._jobs: dict[str, ScriptedJob] = {}
         self._scripts: dict[str, list[Attempt]] = {}
 
-    def runner(self) -> ScriptedPipelines:
+    def runner(self) -> PipelineRunner:
         return ScriptedPipelines(self._scripts, jobs=self._jobs, polling=Polling(0.001, 0.01))
 
     def spec(self) -> str:
@@ -132,7 +141,7 @@ class ScriptedPlace(Place):
         job = super().job(*actions, **changes)
         attempts = max(len(action.split("/")) for action in actions)
         self._scripts[job.pipeline] = [
-            self._attempt([action.split("/")[min(number, action.count("/"))] for action in actions])
+            self._attempt([action.split("/")[min(number, action.count("/"))] for action in actions], job.result_keys)
             for number in range(attempts)
         ]
         return job
@@ -143,9 +152,9 @@ class ScriptedPlace(Place):
     def close(self) -> None:
         pass
 
-    def _attempt(self, actions: list[str]) -> Attempt:
+    def _attempt(self, actions: list[str], result_keys: tuple[str, ...]) -> Attempt:
         def on_create(job: PipelineJob) -> None:
-            for action, key in zip(actions, job.result_keys, strict=True):
+            for action, key in zip(actions, result_keys, strict=True):
                 if action == "refuse":
                     write_failure(self.store, key, InputError(SENTENCE))
                 if action == "progress":
@@ -175,6 +184,66 @@ class ScriptedPlace(Place):
         )
 
 
+class VertexPlace(ScriptedPlace):
+    """Vertex AI as the emulator plays it from the same scripts: the real client, a real socket."""
+
+    def __init__(self, folder: Path, spec: str) -> None:
+        super().__init__(folder)
+        self._spec = spec
+        scripted = ScriptedPipelines(self._scripts, jobs=self._jobs)
+        self._server = RestServer(PipelineServiceEmulator(scripted))
+
+    def runner(self) -> VertexPipelines:
+        options = VertexOptions("nexus-test", "europe-west4", "gs://nexus-test/pipelines", "worker")
+        return VertexPipelines(options, endpoint=self._server.endpoint, polling=Polling(0.01, 0.05))
+
+    def spec(self) -> str:
+        return self._spec
+
+    def close(self) -> None:
+        self._server.close()
+
+
+class CloudPlace(Place):
+    """A real project, of which ``NEXUS_ROOT``, ``NEXUS_PROJECT``, ``NEXUS_REGION``, ``NEXUS_WORKER_IMAGE`` speak."""
+
+    def __init__(self, spec: str) -> None:
+        self.store = open_store(f"{os.environ['NEXUS_ROOT'].rstrip('/')}/contract-tests/{uuid.uuid4().hex}")
+        self._spec = spec
+        self._submitted: list[str] = []
+
+    def runner(self) -> VertexPipelines:
+        options = VertexOptions(
+            project=os.environ["NEXUS_PROJECT"],
+            region=os.environ["NEXUS_REGION"],
+            pipeline_root=f"{self.store.root}/pipelines",
+            worker_image=os.environ["NEXUS_WORKER_IMAGE"],
+            service_account=os.environ.get("NEXUS_SERVICE_ACCOUNT", ""),
+        )
+        return VertexPipelines(options)
+
+    def spec(self) -> str:
+        return self._spec.replace("python:3.11", BASE_IMAGE)
+
+    def job(self, *actions: str, **changes: Any) -> PipelineJob:
+        job = super().job(*actions, **changes)
+        identity = replace(job.identity, root_run=f"{job.identity.root_run}-{self.store.root[-32:]}")
+        job = replace(job, identity=identity)
+        self._submitted.append(job.job_id(1))
+        return job
+
+    def wait_until_asleep(self) -> None:
+        deadline = time.monotonic() + 900
+        while self.store.stat("sleeping") is None:
+            assert time.monotonic() < deadline
+            time.sleep(5)
+
+    def close(self) -> None:
+        for job_id in self._submitted:
+            with contextlib.suppress(KeyError):
+                self.runner().cancel(job_id)
+
+
 @pytest.fixture(scope="session")
 def acting_pipeline(tmp_path_factory: pytest.TempPathFactory) -> str:
     """Compile a pipeline whose tasks do what their parameter says."""
@@ -185,19 +254,17 @@ def acting_pipeline(tmp_path_factory: pytest.TempPathFactory) -> str:
         import os
         import signal
         import time
-        from pathlib import Path
 
         from kfp_components.progress import ProgressWriter
         from kfp_components.results import write_failure
         from omics_datastore.errors import InputError
-        from omics_datastore.storage.folder import FolderStore
+        from omics_datastore.storage.open import open_store
 
-        store = FolderStore(root)
+        store = open_store(root)
         first, _, then = action.partition("/")
-        marker = Path(root, f"seen-{action.replace('/', '-')}")
-        now = then if then and marker.exists() else first
-        marker.parent.mkdir(parents=True, exist_ok=True)
-        marker.touch()
+        marker = f"seen-{action.replace('/', '-')}"
+        now = then if then and store.stat(marker) is not None else first
+        store.write(marker, b"")
         if now == "fail":
             raise RuntimeError("it does not work")
         if now == "refuse":
@@ -205,7 +272,7 @@ def acting_pipeline(tmp_path_factory: pytest.TempPathFactory) -> str:
             write_failure(store, f"results/{first}.json", InputError(sentence))
             raise InputError(sentence)
         if now == "sleep":
-            Path(root, "sleeping").write_text(str(os.getpid()))
+            store.write("sleeping", str(os.getpid()).encode())
             time.sleep(120)
         if now == "die":
             os.kill(os.getpid(), signal.SIGKILL)
@@ -223,9 +290,15 @@ def acting_pipeline(tmp_path_factory: pytest.TempPathFactory) -> str:
     return path.read_text()
 
 
-@pytest.fixture(params=["local", "scripted"])
+@pytest.fixture(params=["local", "scripted", "vertex", *(["cloud"] if os.environ.get("NEXUS_TEST_GCP") == "1" else [])])
 def place(request: pytest.FixtureRequest, tmp_path: Path, acting_pipeline: str) -> Iterator[Place]:
-    place = LocalPlace(tmp_path, acting_pipeline) if request.param == "local" else ScriptedPlace(tmp_path)
+    places: dict[str, Callable[[], Place]] = {
+        "local": lambda: LocalPlace(tmp_path, acting_pipeline),
+        "scripted": lambda: ScriptedPlace(tmp_path),
+        "vertex": lambda: VertexPlace(tmp_path, acting_pipeline),
+        "cloud": lambda: CloudPlace(acting_pipeline),
+    }
+    place = places[request.param]()
     yield place
     place.close()
 
