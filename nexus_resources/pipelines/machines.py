@@ -107,4 +107,4 @@ def parse_machines(text: str, where: str = "NEXUS_MACHINES") -> Machines:
     try:
         return Machines.model_validate({"components": content})
     except ValidationError as error:
-        raise InputError(f"{where}: {describe(error)}.") from error
+        raise InputError(f"{where}: {describe(error).replace('components.', '')}.") from error

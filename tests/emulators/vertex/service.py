@@ -198,7 +198,7 @@ class PipelineServiceEmulator:
                     "task_id": 1000 * (1 + list(kept.tasks).index(name.replace("_", "-"))) + int(index or 0),
                     "parent_task_id": 1,
                     "task_name": name.replace("_", "-"),
-                    "state": task.state.name,
+                    "state": "STATE_UNSPECIFIED" if task.state is TaskState.UNSPECIFIED else task.state.name,
                     "start_time": started,
                     "end_time": ended,
                     "executor_detail": {
