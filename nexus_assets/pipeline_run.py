@@ -2,14 +2,17 @@
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 import dagster as dg
 from dagster import DagsterExecutionInterruptedError, DagsterRunStatus
 
 from kfp_components.progress import Progress
-from nexus_assets.policy import PIPELINE_JOB, input_failure
-from nexus_resources.pipelines.errors import PipelineFailedError
+from nexus_assets.instance_id import instance_id
+from nexus_assets.policy import DRY_RUN, PIPELINE_JOB, input_failure, input_failures
+from nexus_resources.pipelines.errors import PipelineFailedError, TransientServiceError
 from nexus_resources.pipelines.job import JobIdentity, PipelineJob
+from nexus_resources.pipelines.labels import INSTANCE, PARTITION, ROOT_RUN, RUN, STEP
 from nexus_resources.pipelines.observer import How, PipelineObserver
 from nexus_resources.pipelines.requests import RequestWriter, Spread
 from nexus_resources.pipelines.resource import PipelinesResource
@@ -20,6 +23,7 @@ from omics_datastore.storage.object_store import ObjectStore
 
 METADATA_JOB = "pipeline_job"
 _LOG_SECONDS = 15.0
+_LONGEST_WAIT = 900.0
 
 
 def request_writer(
@@ -36,7 +40,13 @@ def request_writer(
     run = context.run
     identity = JobIdentity(run.root_run_id or run.run_id, step, context.partition_key)
     spread = Spread(pipelines.tasks, pipelines.workers, pipelines.task_memory_bytes)
-    labels = {"nexus-partition": context.partition_key, "nexus-run": run.run_id, "nexus-step": step}
+    labels = {
+        INSTANCE: instance_id(context.instance),
+        PARTITION: context.partition_key,
+        ROOT_RUN: identity.root_run,
+        RUN: run.run_id,
+        STEP: step,
+    }
     return RequestWriter(store, identity, spread, labels)
 
 
@@ -50,9 +60,18 @@ def run_pipeline(
     :param job: The job.
     :param asset: Asset that is made; a job its latest materialization names already is not adopted again.
     :return: The result.
+    :raise dagster.RetryRequested: When the job was lost and the pipelines say how often to submit it again.
     :raise dagster.Failure: When the job fails; retries are allowed where running again may help.
     """
-    runner = pipelines.runner()
+    with input_failures():
+        runner = pipelines.runner()
+    job = replace(job, timeout_seconds=job.timeout_seconds or pipelines.timeout_seconds or None)
+    if DRY_RUN in context.run.tags:
+        raise dg.Failure(
+            f"Dry run: {job.job_id(1)} was not submitted; the request is in the metadata.",
+            metadata={"request": dg.MetadataValue.json(runner.describe(job))},
+            allow_retries=False,
+        )
     observer = _Announcer([_LogObserver(context), *pipelines.observers()])
     try:
         return runner.run(job, observer, consumed_ids=_consumed_ids(context, asset))
@@ -65,7 +84,21 @@ def run_pipeline(
     except InputError as error:
         raise input_failure(str(error)) from error
     except PipelineFailedError as error:
+        if error.retryable:
+            _retry(context, pipelines, error)
         raise dg.Failure(str(error), allow_retries=error.retryable) from error
+    except TransientServiceError as error:
+        # The job may well be running; whoever asks next attaches to it.
+        _retry(context, pipelines, error)
+        raise dg.Failure(f"The pipeline service does not answer: {error}", allow_retries=True) from error
+
+
+def _retry(context: dg.AssetExecutionContext, pipelines: PipelinesResource, error: Exception) -> None:
+    """Ask for the step to be tried again, unless that was done often enough."""
+    if context.retry_number < pipelines.lost_job_retries:
+        seconds = min(pipelines.retry_seconds * 2.0**context.retry_number, _LONGEST_WAIT)
+        context.log.warning(f"Tried again in {seconds:.0f} seconds: {error}")
+        raise dg.RetryRequested(pipelines.lost_job_retries, seconds) from error
 
 
 def _consumed_ids(context: dg.AssetExecutionContext, asset: list[str]) -> set[str]:

@@ -21,6 +21,8 @@ OWNERS = ["team:nexus"]
 REQUESTED_BY = "nexus/requested_by"
 DROP = "nexus/drop"
 """Run tag: digest of the drop that a run was started for."""
+DRY_RUN = "nexus/dry_run"
+"""Run tag, whatever its value: pipeline jobs are described in the failure of their step, not submitted."""
 PIPELINE_JOB = "nexus/pipeline_job"
 """Run tag: id of the pipeline job a run submitted last."""
 

@@ -14,8 +14,10 @@ class PipelinesResource(dg.ConfigurableResource, ABC):  # type: ignore[type-arg]
 
     ``tasks`` is how many tasks of a pipeline run side by side, ``workers`` how many threads each uses,
     ``task_memory_bytes`` how much cell data each holds, ``bins_per_group`` how many bins a group of a plan has.
-    A job that was lost (quota, preemption, a server's error) is submitted ``lost_job_retries`` times more; a job older
-    than ``timeout_seconds`` is cancelled, 0 for never; one that no run waits for, after ``orphan_grace_minutes``.
+    A job that was lost (quota, preemption, a server's error) is submitted ``lost_job_retries`` times more, first after
+    ``retry_seconds``, then after twice as many each time. A job older than ``timeout_seconds`` is cancelled, with 0
+    none is; one that no run waits for is cancelled after ``orphan_grace_minutes``.
+    Where we keep the history of jobs, the newest ``keep_jobs`` stay and all that are younger than ``keep_days``.
     """
 
     tasks: int = 2
@@ -24,8 +26,11 @@ class PipelinesResource(dg.ConfigurableResource, ABC):  # type: ignore[type-arg]
     bins_per_group: int = 4
     client_calls: str = "dagster"
     lost_job_retries: int = 0
+    retry_seconds: float = 30.0
     timeout_seconds: float = 0.0
     orphan_grace_minutes: float = 30.0
+    keep_jobs: int = 50
+    keep_days: float = 14.0
 
     @abstractmethod
     def runner(self) -> PipelineRunner:

@@ -123,11 +123,11 @@ class PipelineRunner(ABC):
 
     @abstractmethod
     def active_jobs(self, labels: Mapping[str, str]) -> list[ListedJob]:
-        """List the jobs that have not ended and carry some labels.
+        """List the jobs that have not ended and carry some labels; the service is asked once.
 
         :param labels: Labels that each must have.
         :return: The jobs in any order.
-        :raise TransientServiceError: When the service did not answer however often it was asked.
+        :raise TransientServiceError: When trying again may work.
         """
 
     # What all places have in common.
@@ -198,6 +198,14 @@ class PipelineRunner(ABC):
                 return status.state
             self._sleep(self._polling.delay(looks))
             looks += 1
+
+    def request_cancel(self, job_id: str) -> None:
+        """Ask once for a job to end, and do not wait for it.
+
+        :param job_id: The id; a job that ended already is left as it is.
+        :raise TransientServiceError: When trying again may work.
+        """
+        self._cancel(job_id)
 
     def _start(self, job: PipelineJob, consumed_ids: Collection[str]) -> tuple[str, How]:
         for attempt in range(1, MAX_ATTEMPTS + 1):

@@ -72,7 +72,7 @@ class VertexPipelines(PipelineRunner):
             "page_size": 100,
             "read_mask": {"paths": ["name", "state", "labels", "create_time"]},
         }
-        listed = self._patiently(lambda: self._call(lambda client: list(client.list_pipeline_jobs(request, **_once()))))
+        listed = self._call(lambda client: list(client.list_pipeline_jobs(request, **_once())))
         jobs = [
             ListedJob(
                 job.name.rpartition("/")[2],

@@ -5,6 +5,9 @@ from pathlib import Path
 import pytest
 
 from tests.nexus_assets.world import World
+from tests.pipeline_specs import shell_pipeline
+
+__all__ = ["shell_pipeline", "world"]
 
 
 @pytest.fixture

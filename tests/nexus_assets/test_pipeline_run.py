@@ -8,17 +8,19 @@ import pytest
 from dagster import DagsterExecutionInterruptedError
 
 from kfp_components.results import write_failure
+from nexus_assets.instance_id import instance_id
 from nexus_assets.partitions import DATASETS, add_partition
 from nexus_assets.pipeline_run import METADATA_JOB, run_pipeline
-from nexus_assets.policy import PIPELINE_JOB
+from nexus_assets.policy import DRY_RUN, PIPELINE_JOB
 from nexus_resources.pipelines.job import JobIdentity, PipelineJob
 from nexus_resources.pipelines.observer import PipelineObserver
 from nexus_resources.pipelines.resource import LocalPipelinesResource, PipelinesResource
+from nexus_resources.pipelines.runner import Polling
 from nexus_resources.pipelines.scripted import Attempt, Look, ScriptedJob, ScriptedPipelines
 from nexus_resources.pipelines.states import JobStatus, PipelineState, TaskState
 from omics_datastore.errors import InputError
 from tests.nexus_assets.test_build_curriculum import assert_equals, read_shards
-from tests.nexus_assets.world import COMPONENTS, World, failure, make_source, materialized
+from tests.nexus_assets.world import COMPONENTS, InProcessPipelines, World, failure, make_source, materialized
 
 PIPELINE = "ingest_data_pipeline"
 INGEST = [dg.AssetKey(["ingest", name]) for name in ("validation_report", "ingest_files")]
@@ -80,6 +82,49 @@ def test_a_lost_job_may_be_retried_and_a_broken_one_not(
     assert "quota" in message
     assert "the last line" in message
     assert len(runner.jobs) == attempts
+
+
+def test_the_pipelines_say_how_often_a_lost_job_is_submitted_again(world: World) -> None:
+    lost = Attempt([Look(PipelineState.FAILED)], error="quota", failure="retryable")
+    runner = ScriptedPipelines({PIPELINE: [lost, lost, RUNNING]})
+    world.pipelines = InProcessPipelines(world=str(world.root), lost_job_retries=1, retry_seconds=0.0)
+    world.use(runner)
+    world.drop("lung/a")
+    result = world.run("ingest_dataset", "lung", asset_selection=INGEST)
+    assert not result.success
+    assert len(runner.jobs) == 2
+    assert "Tried again in 0 seconds: Pipeline job" in _log(world, result.run_id)
+
+
+def test_a_service_that_does_not_answer_is_asked_again_for_the_same_job(world: World) -> None:
+    silent = Attempt([*[Look(transient=True)] * 10, Look(), Look(PipelineState.FAILED)], error="broken")
+    runner = ScriptedPipelines({PIPELINE: [silent]}, polling=Polling(0.0, 0.0, patience=3))
+    world.pipelines = InProcessPipelines(world=str(world.root), lost_job_retries=5, retry_seconds=0.0)
+    world.use(runner)
+    world.drop("lung/a")
+    assert "broken" in failure(world.run("ingest_dataset", "lung", asset_selection=INGEST))
+    assert len(runner.jobs) == 1
+
+
+def test_a_dry_run_shows_the_request_and_submits_nothing(world: World) -> None:
+    runner = ScriptedPipelines({PIPELINE: [RUNNING]})
+    world.use(runner)
+    world.drop("lung/a")
+    result = world.run("ingest_dataset", "lung", {DRY_RUN: "yes"}, asset_selection=INGEST)
+    assert not runner.jobs
+    (event,) = [event for event in result.all_events if event.is_step_failure]
+    shown = event.step_failure_data.user_failure_data
+    assert shown is not None
+    request = shown.metadata["request"].value
+    assert isinstance(request, dict)
+    assert request["parameters"]["root"] == str(world.root)
+    assert request["labels"] == {
+        "nexus-instance": instance_id(world.instance),
+        "nexus-partition": "lung",
+        "nexus-root-run": result.run_id,
+        "nexus-run": result.run_id,
+        "nexus-step": "ingest",
+    }
 
 
 def test_what_a_task_refuses_is_its_own_sentence_without_retries(world: World) -> None:

@@ -1,7 +1,5 @@
 """The emulator answers the real client as the service does (errors, listings, deletion), and executes what it gets."""
 
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -25,20 +23,6 @@ from tests.emulators.vertex.server import RestServer
 from tests.emulators.vertex.service import PipelineServiceEmulator
 
 OPTIONS = VertexOptions("nexus-test", "europe-west4", "gs://nexus-test/pipelines", "worker:1")
-SHELL = """
-from kfp import compiler, dsl
-
-@dsl.component(base_image="nexus-worker:python3.11", install_kfp_package=False)
-def python_job(code: str) -> None:
-    exec(code)
-
-@dsl.pipeline(name="shell-pipeline")
-def shell_pipeline(codes: list[str]) -> None:
-    with dsl.ParallelFor(codes) as code:
-        python_job(code=code).set_caching_options(False)
-
-compiler.Compiler().compile(shell_pipeline, "shell.yaml")
-"""
 
 
 @pytest.fixture
@@ -116,13 +100,9 @@ def test_only_what_ended_is_deleted(client: Any, service: PipelineServiceEmulato
     assert service.calls["DeletePipelineJob"] == 2
 
 
-def test_the_program_executes_what_is_submitted(tmp_path: Path) -> None:
-    (tmp_path / "compile.py").write_text(SHELL)
-    subprocess.run([sys.executable, "compile.py"], cwd=tmp_path, check=True)
-    spec = (tmp_path / "shell.yaml").read_text()
-
+def test_the_program_executes_what_is_submitted(tmp_path: Path, shell_pipeline: str) -> None:
     def job(*codes: str) -> PipelineJob:
-        return PipelineJob("shell_pipeline", spec, {"codes": list(codes)}, JobIdentity("run", "step"))
+        return PipelineJob("shell_pipeline", shell_pipeline, {"codes": list(codes)}, JobIdentity("run", "step"))
 
     with running_emulator(tmp_path / "jobs") as endpoint:
         spot = replace(OPTIONS, spot=True, spot_launcher_image="launcher:1")
