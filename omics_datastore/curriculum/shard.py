@@ -15,6 +15,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from omics_datastore.curriculum.deflate import deflate
 from omics_datastore.curriculum.plan_model import ObsColumn
 
 if TYPE_CHECKING:
@@ -115,8 +116,6 @@ class H5adShardWriter(ShardWriter):
         if not self._compress or not len(values):
             group.create_dataset(name, data=values)
             return
-        from isal import isal_zlib
-
         size = min(CHUNK_ITEMS, len(values))
         target = group.create_dataset(
             name, values.shape, values.dtype, chunks=(size,), shuffle=True, compression="gzip", compression_opts=1
@@ -126,7 +125,7 @@ class H5adShardWriter(ShardWriter):
             if len(chunk) < size:  # a chunk is always stored whole
                 chunk = np.concatenate([chunk, np.zeros(size - len(chunk), chunk.dtype)])
             planes = np.ascontiguousarray(chunk.view(np.uint8).reshape(size, values.itemsize).T)
-            target.id.write_direct_chunk((start,), isal_zlib.compress(planes, 1))
+            target.id.write_direct_chunk((start,), deflate(planes))
 
 
 def shard_writer(features: pl.DataFrame, layout: list[ObsColumn], file_format: str, compression: str) -> ShardWriter:
