@@ -1,0 +1,31 @@
+"""Fixtures that any test may ask for: the emulators, each started once in a process of its own when first asked for."""
+
+import uuid
+from collections.abc import Iterator
+
+import pytest
+
+from tests.emulators.storage.client import StorageEmulator
+
+
+@pytest.fixture(scope="session")
+def storage_server() -> Iterator[StorageEmulator]:
+    with StorageEmulator() as emulator:
+        yield emulator
+
+
+@pytest.fixture
+def storage_emulator(storage_server: StorageEmulator, monkeypatch: pytest.MonkeyPatch) -> Iterator[StorageEmulator]:
+    """The Cloud Storage emulator, to which this process and its children talk, without faults."""
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", storage_server.address)
+    storage_server.expect()
+    yield storage_server
+    storage_server.expect()
+
+
+@pytest.fixture
+def cloud_root(storage_emulator: StorageEmulator) -> str:
+    """The root of an empty store in a new bucket of the emulator."""
+    bucket = f"nexus-{uuid.uuid4().hex}"
+    storage_emulator.make_bucket(bucket)
+    return f"gs://{bucket}/some/prefix"
