@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test lint types unit pipelines docs pins up clean
+.PHONY: demo test lint types unit pipelines docs rates images pins up clean
 .DELETE_ON_ERROR:
 
 demo: $(INSTALLED)
@@ -29,9 +29,21 @@ unit: $(INSTALLED)
 pipelines: $(INSTALLED)
 	$(BIN)/python -m kfp_components.compile_pipelines
 
-# The page of the tables, from their one definition; a test checks that it is current.
+# The pages that are written by programs: the tables, the cost of scale. Tests check that they are current.
 docs: $(INSTALLED)
 	$(BIN)/python -m omics_datastore.schema.markdown > docs/tables.md
+	$(BIN)/python -m benchmarks.scale_cost > docs/scale.md
+
+# What the cost of scale rests on, measured on this machine; some minutes.
+rates: $(INSTALLED)
+	$(BIN)/python -m benchmarks.measure_rates
+
+# The two images. PYTHON_DIGEST is the digest of the base image (deploy/README.md), TAG what to call them.
+TAG ?= local
+images:
+	@test -n "$(PYTHON_DIGEST)" || { echo 'make images PYTHON_DIGEST=sha256:...  (see deploy/README.md)' >&2; exit 2; }
+	docker build --file deploy/Dockerfile --build-arg PYTHON_DIGEST=$(PYTHON_DIGEST) --tag nexus-platform:$(TAG) .
+	docker build --file deploy/worker.Dockerfile --build-arg PYTHON_DIGEST=$(PYTHON_DIGEST) --tag nexus-worker:$(TAG) .
 
 # The pins of constraints.txt from the ranges of pyproject.toml.
 pins: $(INSTALLED)

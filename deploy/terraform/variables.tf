@@ -219,10 +219,12 @@ variable "client_calls" {
 variable "machines" {
   description = "Machine of each pipeline component (NEXUS_MACHINES)."
   type = map(object({
-    cpu         = optional(string)
-    memory      = optional(string)
-    accelerator = optional(string)
-    parallelism = optional(number)
+    cpu               = optional(number)
+    memory            = optional(string)
+    accelerator       = optional(string)
+    accelerator_count = optional(number)
+    machine_type      = optional(string)
+    parallelism       = optional(number)
   }))
   default = {}
 }

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from nexus_resources.cloud_run_launcher import CloudRunLauncher
+from nexus_resources.pipelines.machines import Machine, parse_machines
 from omics_datastore.storage import layout
 from tests.deploy.terraform_world import ROOT, SOURCE, Terraform, copy_terraform, resources
 from tests.emulators.terraform.provider import providers
@@ -205,11 +205,10 @@ def test_environment(plan: dict[str, Any]) -> None:
     exported = dict(re.findall(r"^export (\w+)='(.*)'$", shown, re.MULTILINE))
     assert set(exported) == {f"NEXUS_{name}" for name in AGREED} - {"NEXUS_DAGSTER_HOME"}
     assert exported["NEXUS_ROOT"] == "gs://my-atlas-project-nexus-production/nexus"
-    assert yaml.safe_load(exported["NEXUS_MACHINES"])["extract_job"] == {
-        "cpu": "8",
-        "memory": "32Gi",
-        "parallelism": 50,
-    }
+    machine = parse_machines(exported["NEXUS_MACHINES"]).of("extract_job")
+    assert (machine.cpu, machine.memory, machine.parallelism) == (8, "32Gi", 50)
+    (declared,) = re.findall(r"type = map\(object\(\{\n(.*?)\n  \}\)\)", TEXT, re.DOTALL)
+    assert set(re.findall(r"(\w+) += optional", declared)) == set(Machine.model_fields)
 
 
 def test_options_reach_everything(terraform: Terraform) -> None:

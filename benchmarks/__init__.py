@@ -1,0 +1,1 @@
+"""Reproducible measurements, and what follows from them on paper."""
