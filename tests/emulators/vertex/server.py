@@ -1,5 +1,6 @@
 """The emulated PipelineService over REST and gRPC on loopback, and the one call of Cloud Logging that Nexus makes."""
 
+import contextlib
 import json
 import re
 import threading
@@ -47,6 +48,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, *arguments: object) -> None:
         pass
+
+    def handle(self) -> None:
+        with contextlib.suppress(ConnectionError):  # a client that is killed says no goodbye
+            super().handle()
 
     def do_GET(self) -> None:
         url = urlparse(self.path)
