@@ -45,6 +45,13 @@ images:
 	docker build --file deploy/Dockerfile --build-arg PYTHON_DIGEST=$(PYTHON_DIGEST) --tag nexus-platform:$(TAG) .
 	docker build --file deploy/worker.Dockerfile --build-arg PYTHON_DIGEST=$(PYTHON_DIGEST) --tag nexus-worker:$(TAG) .
 
+# Nexus beside a floor program and its peers; CELLS, FILES and REPEATS say how much, ARGS may name peers' interpreters.
+CELLS ?= 100000
+FILES ?= 10
+REPEATS ?= 3
+bench: $(INSTALLED)
+	$(BIN)/python -m benchmarks.speed --cells $(CELLS) --files $(FILES) --repeats $(REPEATS) $(ARGS)
+
 # The pins of constraints.txt from the ranges of pyproject.toml.
 pins: $(INSTALLED)
 	$(BIN)/pip install --quiet uv

@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-LEVEL = 1
+LEVEL = 2
+"""As fast as level 1 here (0.8 and 0.7 GB/s for indices and counts), and 2 % smaller."""
 
 
 def deflate(content: "bytes | NDArray[np.uint8]") -> bytes:

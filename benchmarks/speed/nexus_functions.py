@@ -1,0 +1,130 @@
+"""Nexus: the functions that the components call, in two processes, with every check, obs column, digest and commit."""
+
+import multiprocessing
+import sys
+import time
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from omics_datastore.ingest.manifest import IngestManifest
+
+PROCESSES = 2
+BIN_SIZE = 10_000
+BINS_PER_GROUP = 2
+MEMORY_BYTES = 192 * 2**20
+"""Cell data that one process holds at once."""
+
+
+def ingest(asked: tuple[str, list[str]]) -> list[str]:
+    """Make the ingest files of some source files, one after the other."""
+    from omics_datastore.ingest.configuration import DatasetConfig
+    from omics_datastore.ingest.create import create_ingest_files
+    from omics_datastore.ingest.inbox import read_drop
+    from omics_datastore.storage.open import open_store
+
+    root, keys = asked
+    store = open_store(root)
+    made = []
+    for source in read_drop(store, "bench").sources:
+        if source.key in keys:
+            report = create_ingest_files(source, "bench", DatasetConfig(), store, memory_limit_bytes=MEMORY_BYTES)
+            if report.ingest_id is None or not report.valid:
+                raise RuntimeError(report.errors)
+            made.append(report.ingest_id)
+    return made
+
+
+def extract(asked: tuple[str, str, list[int]]) -> None:
+    """Write the shards of some groups of bins."""
+    from omics_datastore.curriculum.extract import extract_groups
+    from omics_datastore.curriculum.plan import read_plan
+    from omics_datastore.storage.open import open_store
+    from omics_datastore.warehouse.open import open_warehouse
+
+    root, name, groups = asked
+    store = open_store(root)
+    extract_groups(
+        read_plan(store, name, 1), groups, open_warehouse("folder", store), store, memory_limit_bytes=MEMORY_BYTES
+    )
+
+
+def build(root: str, name: str, **specification: Any) -> None:
+    """Plan, extract and release a curriculum."""
+    from omics_datastore.curriculum.plan import plan_curriculum
+    from omics_datastore.curriculum.release import release_curriculum
+    from omics_datastore.curriculum.specification import CurriculumSpecification
+    from omics_datastore.curriculum.versions import drop_specification, resolve_version
+    from omics_datastore.storage.open import open_store
+    from omics_datastore.warehouse.open import open_warehouse
+
+    store = open_store(root)
+    warehouse = open_warehouse("folder", store)
+    asked = CurriculumSpecification(
+        name=name, bin_size=BIN_SIZE, obs_columns=("cell_type", "tissue", "donor_id"), **specification
+    )
+    drop_specification(store, asked)
+    version = resolve_version(asked, warehouse, store).version
+    plan = plan_curriculum(asked, version, warehouse, store, bins_per_group=BINS_PER_GROUP)
+    groups = [group.group for group in plan.groups]
+    shares = [(root, name, groups[first::PROCESSES]) for first in range(min(PROCESSES, len(groups)))]
+    with _pool() as pool:
+        list(pool.map(extract, shares))
+    release_curriculum(name, version, store, workers=PROCESSES)
+
+
+def main(sources: list[Path], folder: Path) -> dict[str, float]:
+    """Ingest, commit, and build curricula: everything, and one cell in a hundred.
+
+    :param sources: The source files.
+    :param folder: An empty folder.
+    :return: ``cells``, seconds of ``ingest``, ``extract`` and ``extract_1_percent``, bytes of store and shards.
+    """
+    from omics_datastore.ingest.manifest import read_manifest
+    from omics_datastore.storage.open import open_store
+    from omics_datastore.warehouse.open import open_warehouse
+
+    inbox = folder / "inbox" / "bench"
+    inbox.mkdir(parents=True)
+    for source in sources:
+        (inbox / source.name).hardlink_to(source)
+    root = str(folder)
+    store = open_store(root)
+    started = time.perf_counter()
+    keys = [f"inbox/bench/{source.name}" for source in sources]
+    with _pool() as pool:
+        made = pool.map(ingest, [(root, keys[first::PROCESSES]) for first in range(min(PROCESSES, len(keys)))])
+        ids = [ingest_id for some in made for ingest_id in some]
+    manifests = [read_manifest(store, "bench", ingest_id) for ingest_id in ids]
+    open_warehouse("folder", store).load(manifests, datetime.now(UTC))
+    ingested = time.perf_counter()
+    build(root, "everything")
+    extracted = time.perf_counter()
+    build(root, "part", filter=[{"column": "metadata_extra.source_row", "op": "lt", "value": _hundredth(manifests)}])
+    done = time.perf_counter()
+    return {
+        "cells": sum(manifest.cell_count for manifest in manifests),
+        "ingest": ingested - started,
+        "extract": extracted - ingested,
+        "extract_1_percent": done - extracted,
+        "store_bytes": sum(file.size for manifest in manifests for file in manifest.files),
+        "shard_bytes": sum(path.stat().st_size for path in folder.glob("extracts/everything/v1/extract_files/*")),
+    }
+
+
+def _hundredth(manifests: "Sequence[IngestManifest]") -> int:
+    return max(1, sum(manifest.cell_count for manifest in manifests) // len(manifests) // 100)
+
+
+def _pool() -> ProcessPoolExecutor:
+    # As a component's task: a process of its own that imports what it needs.
+    return ProcessPoolExecutor(PROCESSES, mp_context=multiprocessing.get_context("spawn"))
+
+
+if __name__ == "__main__":
+    from benchmarks.speed.contestants import run_contestant
+
+    run_contestant(main, sys.argv[1:])
