@@ -78,6 +78,14 @@ resource "google_service_account_iam_member" "dagster_acts_as_worker" {
   member             = local.dagster
 }
 
+# On spot machines a task is a custom job, which the pipeline's launcher submits as the worker, to run as the worker.
+resource "google_service_account_iam_member" "worker_acts_as_itself" {
+  count              = var.spot ? 1 : 0
+  service_account_id = google_service_account.worker.name
+  role               = "roles/iam.serviceAccountUser"
+  member             = local.worker
+}
+
 # What Vertex AI asks of the account of a pipeline job: its tasks write their state.
 resource "google_project_iam_member" "worker_vertex" {
   project = var.project

@@ -26,12 +26,17 @@ locals {
   # Those that may be empty are left out when they are: only they, since whether a value is empty must be known in a plan.
   machines = { for name, machine in var.machines : name => { for key, value in machine : key => value if value != null } }
   nexus_options = {
-    NEXUS_NETWORK  = var.pipeline_network
-    NEXUS_CMEK_KEY = var.kms_key
-    NEXUS_MACHINES = length(var.machines) == 0 ? "" : jsonencode(local.machines)
+    NEXUS_NETWORK             = var.pipeline_network
+    NEXUS_CMEK_KEY            = var.kms_key
+    NEXUS_MACHINES            = length(var.machines) == 0 ? "" : jsonencode(local.machines)
+    NEXUS_SPOT_LAUNCHER_IMAGE = var.spot_launcher_image
   }
 
-  nexus_environment = merge(local.nexus_settings, { for name, value in local.nexus_options : name => value if value != "" })
+  nexus_environment = merge(
+    local.nexus_settings,
+    { for name, value in local.nexus_options : name => value if value != "" },
+    var.settings,
+  )
 
   # What deploy/dagster.yaml reads.
   dagster_environment = {

@@ -202,7 +202,34 @@ variable "pipeline_network" {
 variable "spot" {
   description = "Whether pipeline tasks run on spot machines first (NEXUS_SPOT)."
   type        = bool
-  default     = true
+  default     = false
+
+  validation {
+    condition     = !var.spot || var.spot_launcher_image != ""
+    error_message = "Spot machines need spot_launcher_image, an image of google-cloud-pipeline-components."
+  }
+}
+
+variable "spot_launcher_image" {
+  description = "Image of Google's launcher of custom jobs, google-cloud-pipeline-components, for spot machines; else empty."
+  type        = string
+  default     = ""
+
+  validation {
+    condition     = !can(regex("[[:space:]]", var.spot_launcher_image))
+    error_message = "The name of an image has no spaces."
+  }
+}
+
+variable "settings" {
+  description = "Further settings of Nexus: NEXUS_WORKERS, the threads of a task, should be the cores of its machine."
+  type        = map(string)
+  default     = {}
+
+  validation {
+    condition     = alltrue([for name in keys(var.settings) : can(regex("^NEXUS_[A-Z_]+$", name))])
+    error_message = "Settings are named NEXUS_… in capitals."
+  }
 }
 
 variable "client_calls" {

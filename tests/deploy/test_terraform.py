@@ -110,6 +110,8 @@ def test_wrong_values_are_refused_in_one_sentence(terraform: Terraform) -> None:
         "maximum_bytes_billed": "1",
         "run_timeout_hours": "200",
         "client_calls": "worker",
+        "spot": "true",
+        "settings": '{workers="8"}',
     }
     done = terraform.run("plan", "-input=false", *[f"-var={name}={value}" for name, value in wrong.items()])
     assert done.returncode == 1
@@ -203,7 +205,7 @@ def test_environment(plan: dict[str, Any]) -> None:
         assert password["value_source"][0]["secret_key_ref"][0]["secret"].endswith("-database-password")
     shown = plan["planned_values"]["outputs"]["environment"]["value"]
     exported = dict(re.findall(r"^export (\w+)='(.*)'$", shown, re.MULTILINE))
-    assert set(exported) == {f"NEXUS_{name}" for name in AGREED} - {"NEXUS_DAGSTER_HOME"}
+    assert set(exported) == {"NEXUS_WORKERS", *(f"NEXUS_{name}" for name in AGREED)} - {"NEXUS_DAGSTER_HOME"}
     assert exported["NEXUS_ROOT"] == "gs://my-atlas-project-nexus-production/nexus"
     machine = parse_machines(exported["NEXUS_MACHINES"]).of("extract_job")
     assert (machine.cpu, machine.memory, machine.parallelism) == (8, "32Gi", 50)
@@ -213,15 +215,18 @@ def test_environment(plan: dict[str, Any]) -> None:
 
 def test_options_reach_everything(terraform: Terraform) -> None:
     key = "projects/p/locations/europe-west4/keyRings/r/cryptoKeys/k"
+    network, image = "projects/1/global/networks/n", "launcher:1"
     plan = terraform.plan(
-        kms_key=key, client_calls="pipeline", pipeline_network="projects/1/global/networks/n", spot="false"
+        kms_key=key, client_calls="pipeline", pipeline_network=network, spot="true", spot_launcher_image=image
     )
     encrypted = [address for address in resources(plan) if f"'{key}'" in str(resources(plan)[address])]
     kinds = {re.sub(r"\W.*", "", address.split(".")[0]) for address in encrypted}
     assert {"google_storage_bucket", "google_bigquery_dataset", "google_sql_database_instance"} <= kinds
     told = {entry["name"]: entry.get("value") for entry in _containers(plan)["google_cloud_run_v2_job.run"]["env"]}
     assert told["NEXUS_CMEK_KEY"] == key
-    assert (told["NEXUS_NETWORK"], told["NEXUS_SPOT"]) == ("projects/1/global/networks/n", "off")
+    assert (told["NEXUS_NETWORK"], told["NEXUS_SPOT"], told["NEXUS_SPOT_LAUNCHER_IMAGE"]) == (network, "on", image)
+    assert told["NEXUS_WORKERS"] == "8"
+    assert "google_service_account_iam_member.worker_acts_as_itself[0]" in resources(plan)
     editors = [values["member"] for address, values in resources(plan).items() if ".edit[" in address]
     assert [str(member).partition("@")[0] for member in editors] == [
         "serviceAccount:nexus-production-dagster",
