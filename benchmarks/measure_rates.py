@@ -132,6 +132,7 @@ def main() -> None:
     about = {
         "date": f"{datetime.now(tz=UTC):%Y-%m-%d}",
         "machine": f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}",
+        "load": round(os.getloadavg()[0], 1),
         "nexus_version": NEXUS_VERSION,
         "cells": CELLS,
         "files": FILES,

@@ -26,7 +26,8 @@ class Quantity:
 def _rate(name: str, unit: str, note: str = "") -> Quantity:
     content = json.loads(RATES.read_text())
     about = content["about"]
-    source = f"`benchmarks/rates.json`: {about['date']}, {about['cells']:,} cells, {about['machine']}"
+    where = f"{about['cells']:,} cells, {about['machine']}, load {about['load']}"
+    source = f"`benchmarks/rates.json`: {about['date']}, {where}"
     return Quantity(content["rates"][name], unit, "measured", f"{source}; {note}" if note else source)
 
 

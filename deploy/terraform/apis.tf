@@ -2,8 +2,9 @@
 
 locals {
   apis = [
-    "aiplatform", "artifactregistry", "bigquery", "bigquerystorage", "billingbudgets", "compute", "iam", "iap",
-    "logging", "monitoring", "run", "secretmanager", "servicenetworking", "sqladmin", "storage",
+    "aiplatform", "artifactregistry", "bigquery", "bigquerystorage", "billingbudgets", "cloudkms",
+    "cloudresourcemanager", "compute", "iam", "iap", "logging", "monitoring", "run", "secretmanager",
+    "servicenetworking", "serviceusage", "sqladmin", "storage",
   ]
 }
 

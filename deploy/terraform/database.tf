@@ -52,7 +52,7 @@ resource "google_sql_database_instance" "dagster" {
     }
   }
 
-  depends_on = [google_service_networking_connection.services]
+  depends_on = [google_service_networking_connection.services, google_kms_crypto_key_iam_member.agents]
 }
 
 resource "google_sql_database" "dagster" {

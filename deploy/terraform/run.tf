@@ -178,7 +178,7 @@ resource "google_cloud_run_v2_job" "run" {
         args    = ["--version"]
 
         resources {
-          limits = { cpu = "2", memory = "8Gi" }
+          limits = { cpu = "2", memory = var.run_memory }
         }
 
         dynamic "env" {

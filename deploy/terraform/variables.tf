@@ -300,3 +300,14 @@ variable "run_timeout_hours" {
     error_message = "Cloud Run allows a task 1 to 168 hours."
   }
 }
+
+variable "run_memory" {
+  description = "Memory of a run's container. Its disk is memory too: a plan's files lie there until they are in the bucket."
+  type        = string
+  default     = "8Gi"
+
+  validation {
+    condition     = can(regex("^([1-9]|[12][0-9]|3[0-2])Gi$", var.run_memory))
+    error_message = "Memory is 1Gi to 32Gi; above 8Gi Cloud Run wants more than two cores."
+  }
+}

@@ -17,5 +17,5 @@ resource "google_bigquery_dataset" "warehouse" {
     }
   }
 
-  depends_on = [google_project_service.this]
+  depends_on = [google_project_service.this, google_kms_crypto_key_iam_member.agents]
 }

@@ -109,6 +109,7 @@ def test_wrong_values_are_refused_in_one_sentence(terraform: Terraform) -> None:
         "pipeline_network": "projects/atlas/global/networks/n",
         "maximum_bytes_billed": "1",
         "run_timeout_hours": "200",
+        "run_memory": "8GB",
         "client_calls": "worker",
         "spot": "true",
         "settings": '{workers="8"}',
