@@ -18,7 +18,7 @@ class TaskConfig(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     result_key: str = Field(description="Key of the digest-checked result document.")
-    progress_key: str | None = Field(None, description="Key of the progress document; colour only.")
+    messages: str | None = Field(None, description="Where the task's messages go: prefix of the session and its name.")
     memory_limit_bytes: int = Field(256 * 2**20, gt=0, description="Bytes of cell data a task may hold at once.")
     workers: int = Field(1, gt=0, description="Threads a task may use.")
 

@@ -1,12 +1,14 @@
-"""How far a task is, as a small document in the store. Colour only: nothing is decided by it."""
+"""How far a task is: counted by its threads, said in Pipes messages, summed over the tasks of a session."""
 
-import json
 import threading
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
-from omics_datastore.storage.object_store import ObjectStore
+from kfp_components.messages import TaskMessages
+
+_SLOWER = 1.25
+_LONGEST_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -19,25 +21,21 @@ class Progress:
 
 
 class ProgressWriter:
-    """Write a task's progress at most every ``interval`` seconds, and at its end; used by many threads.
+    """Say how far a task is, at first and at its end, and between them less and less often; used by many threads.
 
-    :param store: Object store.
-    :param key: Key of the document; ``None`` writes nothing.
+    :param messages: Says it.
     :param unit: What is counted.
     :param weights: For every part of the work, how much of the total it is.
-    :param interval: Seconds between two writes.
+    :param interval: Seconds until it is said again; a quarter longer each time, up to a minute.
     """
 
-    def __init__(
-        self, store: ObjectStore, key: str | None, unit: str, weights: Iterable[int], *, interval: float = 1.0
-    ) -> None:
-        self._store = store
-        self._key = key
+    def __init__(self, messages: TaskMessages, unit: str, weights: Iterable[int], *, interval: float = 1.0) -> None:
+        self._messages = messages
         self._unit = unit
         self._weights = list(weights)
         self._done = [0.0] * len(self._weights)
         self._interval = interval
-        self._written = float("-inf")
+        self._said = float("-inf")
         self._lock = threading.Lock()
 
     def update(self, part: int, done: int, total: int) -> None:
@@ -49,37 +47,29 @@ class ProgressWriter:
         """
         with self._lock:
             self._done[part] = self._weights[part] * min(1.0, done / total if total else 1.0)
-            if self._key is not None and time.monotonic() - self._written >= self._interval:
-                self._write()
+            if time.monotonic() - self._said >= self._interval:
+                self._interval = min(self._interval * _SLOWER, max(self._interval, _LONGEST_SECONDS))
+                self._say()
 
     def finish(self) -> None:
         """Say that all is done."""
         with self._lock:
             self._done = [float(weight) for weight in self._weights]
-            if self._key is not None:
-                self._write()
+            self._say()
 
-    def _write(self) -> None:
-        content = {"done": round(sum(self._done)), "total": sum(self._weights), "unit": self._unit}
-        if self._key is not None:
-            self._store.write(self._key, json.dumps(content).encode())
-        self._written = time.monotonic()
+    def _say(self) -> None:
+        self._messages.report(asdict(Progress(round(sum(self._done)), sum(self._weights), self._unit)))
+        self._said = time.monotonic()
 
 
-def read_progress(store: ObjectStore, keys: Iterable[str]) -> list[Progress]:
-    """Read the progress of tasks, summed by unit; what cannot be read is left out.
+def sum_progress(parts: Iterable[Progress]) -> list[Progress]:
+    """Add up how far tasks are.
 
-    :param store: Object store.
-    :param keys: Keys of the progress documents.
+    :param parts: Progress of tasks.
     :return: One sum a unit, in the order in which the units appear.
     """
     sums: dict[str, Progress] = {}
-    for key in keys:
-        try:
-            content = json.loads(store.read(key))
-            one = Progress(int(content["done"]), int(content["total"]), str(content["unit"]))
-        except (FileNotFoundError, ValueError, KeyError, TypeError):
-            continue
-        so_far = sums.get(one.unit, Progress(0, 0, one.unit))
-        sums[one.unit] = Progress(so_far.done + one.done, so_far.total + one.total, one.unit)
+    for part in parts:
+        so_far = sums.get(part.unit, Progress(0, 0, part.unit))
+        sums[part.unit] = Progress(so_far.done + part.done, so_far.total + part.total, part.unit)
     return list(sums.values())

@@ -138,6 +138,10 @@ class _Announcer(PipelineObserver):
         for observer in self._observers:
             observer.progress(progress)
 
+    def task_said(self, text: str) -> None:
+        for observer in self._observers:
+            observer.task_said(text)
+
 
 class _LogObserver(PipelineObserver):
     """Write a job's course into the log of the run."""
@@ -161,3 +165,6 @@ class _LogObserver(PipelineObserver):
             self._logged = time.monotonic()
             share = progress.done / progress.total if progress.total else 1.0
             self._context.log.info(f"{progress.done:,} of {progress.total:,} {progress.unit} ({share:.0%}).")
+
+    def task_said(self, text: str) -> None:
+        self._context.log.warning(text)

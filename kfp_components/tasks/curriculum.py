@@ -8,6 +8,7 @@ from kfp_components.configurations import (
     PrepareExtractTaskConfig,
     PrepareExtractTaskResult,
 )
+from kfp_components.messages import TaskMessages
 from kfp_components.progress import ProgressWriter
 from kfp_components.tasks.task import run_task
 from omics_datastore.storage.documents import content_digest
@@ -43,7 +44,11 @@ def mark_curriculum_as_finished_job(root: str, config_key: str) -> None:
     run_task(root, config_key, FinishTaskConfig, _finish)
 
 
-def _prepare(store: ObjectStore, config: PrepareExtractTaskConfig) -> PrepareExtractTaskResult:
+def _prepare(
+    store: ObjectStore,
+    config: PrepareExtractTaskConfig,
+    messages: TaskMessages,  # noqa: ARG001
+) -> PrepareExtractTaskResult:
     from omics_datastore.curriculum.plan import plan_curriculum
     from omics_datastore.curriculum.versions import load_specification
     from omics_datastore.warehouse.open import open_warehouse
@@ -63,7 +68,7 @@ def _prepare(store: ObjectStore, config: PrepareExtractTaskConfig) -> PrepareExt
     )
 
 
-def _extract(store: ObjectStore, config: ExtractTaskConfig) -> ExtractTaskResult:
+def _extract(store: ObjectStore, config: ExtractTaskConfig, messages: TaskMessages) -> ExtractTaskResult:
     from omics_datastore.curriculum.extract import extract_groups
     from omics_datastore.curriculum.plan import read_plan
     from omics_datastore.warehouse.open import open_warehouse
@@ -72,7 +77,7 @@ def _extract(store: ObjectStore, config: ExtractTaskConfig) -> ExtractTaskResult
     groups = config.chosen([group.group for group in plan.groups])
     chosen = [plan.groups[number] for number in groups]
     cells = sum(item.cells for group in chosen for item in plan.bins[group.first_bin : group.last_bin + 1])
-    progress = ProgressWriter(store, config.progress_key, "cells", [cells])
+    progress = ProgressWriter(messages, "cells", [cells])
     result = extract_groups(
         plan,
         groups,
@@ -86,12 +91,12 @@ def _extract(store: ObjectStore, config: ExtractTaskConfig) -> ExtractTaskResult
     return ExtractTaskResult(written=result.written, kept=result.kept)
 
 
-def _finish(store: ObjectStore, config: FinishTaskConfig) -> FinishTaskResult:
+def _finish(store: ObjectStore, config: FinishTaskConfig, messages: TaskMessages) -> FinishTaskResult:
     from omics_datastore.curriculum.plan import read_plan
     from omics_datastore.curriculum.release import release_curriculum
 
     cells = read_plan(store, config.name, config.version).total_cells
-    progress = ProgressWriter(store, config.progress_key, "cells", [cells])
+    progress = ProgressWriter(messages, "cells", [cells])
     release = release_curriculum(
         config.name,
         config.version,

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from kfp_components.configurations import IngestTaskConfig, IngestTaskResult
+from kfp_components.messages import TaskMessages
 from kfp_components.progress import ProgressWriter
 from kfp_components.tasks.task import run_task
 from omics_datastore.ingest.manifest import FileReport, SourceFile
@@ -32,7 +33,7 @@ def validate_anndata_job(root: str, config_key: str) -> None:
     run_task(root, config_key, IngestTaskConfig, _validate)
 
 
-def _create(store: ObjectStore, config: IngestTaskConfig) -> IngestTaskResult:
+def _create(store: ObjectStore, config: IngestTaskConfig, messages: TaskMessages) -> IngestTaskResult:
     from omics_datastore.ingest.create import create_ingest_files
 
     def read(source: SourceFile, memory: int, on_progress: Callable[[int, int], None]) -> FileReport:
@@ -46,10 +47,10 @@ def _create(store: ObjectStore, config: IngestTaskConfig) -> IngestTaskResult:
             on_progress=on_progress,
         )
 
-    return _read_all(store, config, read)
+    return _read_all(config, messages, read)
 
 
-def _validate(store: ObjectStore, config: IngestTaskConfig) -> IngestTaskResult:
+def _validate(store: ObjectStore, config: IngestTaskConfig, messages: TaskMessages) -> IngestTaskResult:
     from omics_datastore.ingest.create import validate_source
 
     def read(source: SourceFile, memory: int, on_progress: Callable[[int, int], None]) -> FileReport:
@@ -57,13 +58,13 @@ def _validate(store: ObjectStore, config: IngestTaskConfig) -> IngestTaskResult:
             source, config.dataset, config.config, store, memory_limit_bytes=memory, on_progress=on_progress
         )
 
-    return _read_all(store, config, read)
+    return _read_all(config, messages, read)
 
 
-def _read_all(store: ObjectStore, config: IngestTaskConfig, read: _Read) -> IngestTaskResult:
+def _read_all(config: IngestTaskConfig, messages: TaskMessages, read: _Read) -> IngestTaskResult:
     """Read all source files side by side, the largest first, with the task's memory divided among the threads."""
     sources = config.sources
-    progress = ProgressWriter(store, config.progress_key, "bytes", (source.size for source in sources))
+    progress = ProgressWriter(messages, "bytes", (source.size for source in sources))
     workers = max(1, min(config.workers, len(sources)))
     memory = max(1, config.memory_limit_bytes // workers)
 

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 
 from kfp_components.configurations import IngestTaskResult, LoadTaskConfig, LoadTaskResult
+from kfp_components.messages import TaskMessages
 from kfp_components.results import read_result
 from kfp_components.tasks.task import run_task
 from omics_datastore.errors import InputError
@@ -19,7 +20,7 @@ def ingest_data_to_bigquery_job(root: str, config_key: str) -> None:
     run_task(root, config_key, LoadTaskConfig, _load)
 
 
-def _load(store: ObjectStore, config: LoadTaskConfig) -> LoadTaskResult:
+def _load(store: ObjectStore, config: LoadTaskConfig, messages: TaskMessages) -> LoadTaskResult:  # noqa: ARG001
     from omics_datastore.ingest.manifest import read_manifest
     from omics_datastore.warehouse.open import open_warehouse
 

@@ -6,6 +6,7 @@ from typing import TypeVar
 from pydantic import BaseModel
 
 from kfp_components.configurations import TaskConfig
+from kfp_components.messages import TaskMessages, open_messages
 from kfp_components.parameters import resolve
 from kfp_components.results import write_failure
 from omics_datastore.errors import InputError
@@ -16,13 +17,15 @@ from omics_datastore.storage.open import open_store
 Config = TypeVar("Config", bound=TaskConfig)
 
 
-def run_task(root: str, config_key: str, kind: type[Config], work: Callable[[ObjectStore, Config], BaseModel]) -> None:
+def run_task(
+    root: str, config_key: str, kind: type[Config], work: Callable[[ObjectStore, Config, TaskMessages], BaseModel]
+) -> None:
     """Run the work of a task and leave what came of it under the configuration's result key.
 
     :param root: Root of the object store.
     :param config_key: Key of the task's configuration.
     :param kind: The configuration's class.
-    :param work: Takes the store and the configuration, returns the result.
+    :param work: Takes the store, the configuration and what to say things with, returns the result.
     :raise InputError: When the work refused its input; the sentence is left in the place of the result.
     """
     store = open_store(root)
@@ -30,7 +33,8 @@ def run_task(root: str, config_key: str, kind: type[Config], work: Callable[[Obj
     config = parse_yaml(kind, store.read(config_key), store.uri(config_key))
     store.delete(config.result_key)
     try:
-        result = work(store, config)
+        with open_messages(store, config.messages) as messages:
+            result = work(store, config, messages)
     except InputError as error:
         write_failure(store, config.result_key, error)
         raise

@@ -34,7 +34,7 @@ class PipelineJob:
     :param timeout_seconds: Cancel the job when it is older than this; ``None`` for never.
     :param store: The store the tasks write to; needed to tell a user's error from ours and to see progress.
     :param result_keys: Keys of the tasks' results.
-    :param progress_keys: Keys of the tasks' progress documents.
+    :param messages_prefix: Prefix of the session of the tasks' messages, with a slash at its end.
     """
 
     pipeline: str
@@ -45,7 +45,7 @@ class PipelineJob:
     timeout_seconds: float | None = None
     store: ObjectStore | None = None
     result_keys: tuple[str, ...] = ()
-    progress_keys: tuple[str, ...] = ()
+    messages_prefix: str | None = None
 
     def job_id(self, attempt: int) -> str:
         """Name an attempt: the same request gives the same name in any process, at any time.

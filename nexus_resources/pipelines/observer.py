@@ -2,8 +2,9 @@
 
 from typing import Literal
 
-from kfp_components.progress import Progress, read_progress
+from kfp_components.progress import Progress
 from nexus_resources.pipelines.job import PipelineJob
+from nexus_resources.pipelines.messages import SessionReader
 from nexus_resources.pipelines.states import JobStatus, PipelineState, TaskState, TaskStatus
 
 How = Literal["submitted", "attached", "adopted"]
@@ -39,16 +40,23 @@ class PipelineObserver:
         :param progress: The sum.
         """
 
+    def task_said(self, text: str) -> None:
+        """Hear what a task says of its end before the job says so.
+
+        :param text: A line.
+        """
+
 
 class Reporter:
     """Compare a job with how it was seen last and tell an observer what changed."""
 
     def __init__(self, observer: PipelineObserver, job: PipelineJob) -> None:
         self._observer = observer
-        self._job = job
         self._state: PipelineState | None = None
         self._tasks: dict[str, TaskState] = {}
-        self._progress: dict[str, Progress] = {}
+        self._reader = (
+            None if job.store is None or job.messages_prefix is None else SessionReader(job.store, job.messages_prefix)
+        )
 
     def report(self, status: JobStatus) -> None:
         """Tell what changed.
@@ -62,8 +70,9 @@ class Reporter:
             if self._tasks.get(task.name) is not task.state:
                 self._tasks[task.name] = task.state
                 self._observer.task_changed(task)
-        if self._job.store is not None:
-            for progress in read_progress(self._job.store, self._job.progress_keys):
-                if self._progress.get(progress.unit) != progress:
-                    self._progress[progress.unit] = progress
-                    self._observer.progress(progress)
+        if self._reader is not None:
+            said = self._reader.look(status.created)
+            for progress in said.progress:
+                self._observer.progress(progress)
+            for failure in said.failures:
+                self._observer.task_said(failure)

@@ -26,8 +26,9 @@ from kfp_components.results import read_result
 from nexus_resources.pipelines.job import JobIdentity, PipelineJob
 from omics_datastore.ingest.configuration import DatasetConfig
 from omics_datastore.ingest.manifest import FileReport, SourceFile
+from omics_datastore.keys import digest
 from omics_datastore.storage.documents import content_digest, write_configuration
-from omics_datastore.storage.layout import task_folder
+from omics_datastore.storage.layout import messages_prefix, task_folder
 from omics_datastore.storage.object_store import ObjectStore
 
 Result = TypeVar("Result", bound=BaseModel)
@@ -35,11 +36,11 @@ Result = TypeVar("Result", bound=BaseModel)
 
 @dataclass(frozen=True)
 class _Task:
-    """Where the configuration, the result and the progress of a task lie."""
+    """Where the configuration and the result of a task lie, and the session of its messages."""
 
     config_key: str
     result_key: str
-    progress_key: str
+    messages_prefix: str
 
 
 @dataclass(frozen=True)
@@ -82,10 +83,9 @@ class RequestWriter:
         :return: The job.
         """
         shares = spread_by_size(sources, self._spread.tasks)
-        tasks = [
-            self._write(number, IngestTaskConfig, dataset=dataset, sources=share, config=config)
-            for number, share in enumerate(shares)
-        ]
+        tasks = self._write(
+            IngestTaskConfig, [{"dataset": dataset, "sources": share, "config": config} for share in shares]
+        )
         keys = [task.config_key for task in tasks]
         if validate_only:
             return self._job("validate_pipeline", {"config_keys": keys}, tasks)
@@ -99,7 +99,8 @@ class RequestWriter:
         :param ingest_ids: Ingests of the dataset.
         :return: The job.
         """
-        task = self._write(0, LoadTaskConfig, warehouse_uri=warehouse_uri, dataset=dataset, ingest_ids=list(ingest_ids))
+        fields = {"warehouse_uri": warehouse_uri, "dataset": dataset, "ingest_ids": list(ingest_ids)}
+        (task,) = self._write(LoadTaskConfig, [fields])
         return self._job("ingest_data_pipeline", {"create_config_keys": [], "load_config_key": task.config_key}, [task])
 
     def plan(self, warehouse_uri: str, name: str, version: int, bins_per_group: int) -> PipelineJob:
@@ -111,14 +112,13 @@ class RequestWriter:
         :param bins_per_group: Bins that one group of the plan has.
         :return: The job.
         """
-        task = self._write(
-            0,
-            PrepareExtractTaskConfig,
-            warehouse_uri=warehouse_uri,
-            name=name,
-            version=version,
-            bins_per_group=bins_per_group,
-        )
+        fields = {
+            "warehouse_uri": warehouse_uri,
+            "name": name,
+            "version": version,
+            "bins_per_group": bins_per_group,
+        }
+        (task,) = self._write(PrepareExtractTaskConfig, [fields])
         return self._extract_job([task], prepare=task.config_key)
 
     def extract(self, warehouse_uri: str, name: str, version: int, groups: Sequence[int]) -> PipelineJob:
@@ -131,12 +131,8 @@ class RequestWriter:
         :return: The job.
         """
         shares = [list(groups[first :: self._spread.tasks]) for first in range(min(self._spread.tasks, len(groups)))]
-        tasks = [
-            self._write(
-                number, ExtractTaskConfig, warehouse_uri=warehouse_uri, name=name, version=version, groups=share
-            )
-            for number, share in enumerate(shares)
-        ]
+        same = {"warehouse_uri": warehouse_uri, "name": name, "version": version}
+        tasks = self._write(ExtractTaskConfig, [{**same, "groups": share} for share in shares])
         return self._extract_job(tasks, extract=[task.config_key for task in tasks])
 
     def finish(self, name: str, version: int) -> PipelineJob:
@@ -146,7 +142,7 @@ class RequestWriter:
         :param version: Its version.
         :return: The job.
         """
-        task = self._write(0, FinishTaskConfig, name=name, version=version)
+        (task,) = self._write(FinishTaskConfig, [{"name": name, "version": version}])
         return self._extract_job([task], finish=task.config_key)
 
     def _extract_job(
@@ -168,19 +164,23 @@ class RequestWriter:
             labels=self._labels,
             store=self._store,
             result_keys=tuple(task.result_key for task in tasks),
-            progress_keys=tuple(task.progress_key for task in tasks),
+            messages_prefix=tasks[0].messages_prefix if tasks else None,
         )
 
-    def _write(self, number: int, kind: type[TaskConfig], **fields: Any) -> _Task:
-        fields |= {"memory_limit_bytes": self._spread.task_memory_bytes, "workers": self._spread.workers}
-        said = content_digest(kind(result_key="", **fields))[:12]
-        folder = task_folder(
-            self._identity.root_run, f"{self._identity.step}/{self._identity.partition}/{said}", number
-        )
-        task = _Task(f"{folder}config.yaml", f"{folder}result.json", f"{folder}progress.json")
-        config = kind(result_key=task.result_key, progress_key=task.progress_key, **fields)
-        write_configuration(self._store, task.config_key, config)
-        return task
+    def _write(self, kind: type[TaskConfig], tasks: Sequence[Mapping[str, Any]]) -> list[_Task]:
+        """Write the configurations of all tasks of a request, whose messages are one session."""
+        spread = {"memory_limit_bytes": self._spread.task_memory_bytes, "workers": self._spread.workers}
+        said = [content_digest(kind.model_validate({"result_key": "", **spread, **task}))[:12] for task in tasks]
+        place = f"{self._identity.step}/{self._identity.partition}"
+        session = messages_prefix(self._identity.root_run, f"{place}/{digest(said)[:12]}")
+        written: list[_Task] = []
+        for number, (mark, fields) in enumerate(zip(said, tasks, strict=True)):
+            folder = task_folder(self._identity.root_run, f"{place}/{mark}", number)
+            task = _Task(f"{folder}config.yaml", f"{folder}result.json", session)
+            keys = {"result_key": task.result_key, "messages": f"{session}{number:04d}"}
+            write_configuration(self._store, task.config_key, kind.model_validate({**keys, **spread, **fields}))
+            written.append(task)
+        return written
 
 
 def ingest_reports(job: PipelineJob) -> list[FileReport]:

@@ -90,13 +90,14 @@ class ScriptedPipelines(PipelineRunner):
     def _create(self, job_id: str, job: PipelineJob) -> None:
         if job_id in self.jobs:
             raise JobExistsError(job_id)
+        created = time.time()
         if job.pipeline in self._scripts:
             script = self._scripts[job.pipeline]
             before = sum(other.job.pipeline == job.pipeline for other in self.jobs.values())
             attempt = script[min(before, len(script) - 1)]
         else:
             attempt = self._execute(job)
-        self.jobs[job_id] = ScriptedJob(job, attempt, time.time())
+        self.jobs[job_id] = ScriptedJob(job, attempt, created)
         if attempt.on_create is not None:
             attempt.on_create(job)
 

@@ -12,8 +12,13 @@ TASKS = "tasks/"
 
 
 def task_folder(root_run: str, step: str, number: int) -> str:
-    """Return the folder of a pipeline task's configuration, progress and result, with a slash at its end."""
+    """Return the folder of a pipeline task's configuration and result, with a slash at its end."""
     return f"{TASKS}{root_run}/{step}/{number:04d}/"
+
+
+def messages_prefix(root_run: str, session: str) -> str:
+    """Return the prefix of what the tasks of a session say, with a slash at its end."""
+    return f"{TASKS}{root_run}/{session}/messages/"
 
 
 def feature_schema_key(name: str) -> str:

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from kfp_components.catalog import BASE_IMAGE
+from kfp_components.messages import open_messages
 from kfp_components.progress import Progress, ProgressWriter
 from kfp_components.results import write_failure
 from nexus_resources.pipelines.job import JobIdentity, PipelineJob
@@ -90,7 +91,7 @@ class Place(ABC):
             identity=JobIdentity("run-1", "step", "lung"),
             store=self.store,
             result_keys=tuple(f"results/{action.split('/')[0]}.json" for action in actions),
-            progress_keys=("progress.json",),
+            messages_prefix="messages/",
         )
         return replace(job, **changes)
 
@@ -158,7 +159,8 @@ class ScriptedPlace(Place):
                 if action == "refuse":
                     write_failure(self.store, key, InputError(SENTENCE))
                 if action == "progress":
-                    ProgressWriter(self.store, "progress.json", "cells", [30]).update(0, 1, 3)
+                    with open_messages(self.store, "messages/0000") as messages:
+                        ProgressWriter(messages, "cells", [30]).update(0, 1, 3)
 
         names = [f"act_job[{number}]" for number in range(len(actions))]
         running = Look(PipelineState.RUNNING, dict.fromkeys(names, TaskState.RUNNING))
@@ -255,6 +257,7 @@ def acting_pipeline(tmp_path_factory: pytest.TempPathFactory) -> str:
         import signal
         import time
 
+        from kfp_components.messages import open_messages
         from kfp_components.progress import ProgressWriter
         from kfp_components.results import write_failure
         from omics_datastore.errors import InputError
@@ -277,7 +280,8 @@ def acting_pipeline(tmp_path_factory: pytest.TempPathFactory) -> str:
         if now == "die":
             os.kill(os.getpid(), signal.SIGKILL)
         if now == "progress":
-            ProgressWriter(store, "progress.json", "cells", [30]).update(0, 1, 3)
+            with open_messages(store, "messages/0000") as messages:
+                ProgressWriter(messages, "cells", [30]).update(0, 1, 3)
             time.sleep(0.3)
 
     @dsl.pipeline(name="acting-pipeline")

@@ -55,7 +55,7 @@ def configure(store: FolderStore) -> Callable[..., str]:
     def write(sources: list[SourceFile], name: str = "task", **rest: Any) -> str:
         config = IngestTaskConfig(
             result_key=f"runs/{name}.result.json",
-            progress_key=f"runs/{name}.progress.json",
+            messages=f"runs/{name}.messages/0000",
             dataset="lung",
             sources=sources,
             config=DatasetConfig(),

@@ -17,7 +17,7 @@ from kfp_components.configurations import (
     Share,
     TaskConfig,
 )
-from kfp_components.progress import Progress, read_progress
+from kfp_components.progress import Progress
 from kfp_components.results import read_result
 from kfp_components.tasks.curriculum import extract_job, mark_curriculum_as_finished_job, prepare_extract_job
 from kfp_components.tasks.ingest_files import create_ingest_files_job
@@ -33,6 +33,7 @@ from omics_datastore.storage.documents import content_digest, write_configuratio
 from omics_datastore.storage.folder import FolderStore
 from omics_datastore.storage.layout import shard_key
 from omics_datastore.warehouse.open import open_warehouse
+from tests.kfp_components.session import said_last
 
 _SPECIFICATION = CurriculumSpecification(name="t-cells", bin_size=10, obs_columns=("tissue",))
 
@@ -72,7 +73,7 @@ def _extract(
 ) -> str:
     config = ExtractTaskConfig(
         result_key=f"runs/{name}.result.json",
-        progress_key=f"runs/{name}.progress.json",
+        messages=f"runs/{name}.messages/0000",
         warehouse_uri="folder",
         name="t-cells",
         version=version,
@@ -86,7 +87,7 @@ def _extract(
 def _finish(store: FolderStore, version: int) -> str:
     config = FinishTaskConfig(
         result_key="runs/finish.result.json",
-        progress_key="runs/finish.progress.json",
+        messages="runs/finish.messages/0000",
         name="t-cells",
         version=version,
     )
@@ -101,7 +102,7 @@ def test_a_curriculum_is_planned_extracted_and_released(store: FolderStore, vers
 
     extract_job(store.root, _extract(store, version, "one", groups=[0, 3]))
     assert read_result(store, "runs/one.result.json", ExtractTaskResult) == ExtractTaskResult(written=[0, 3], kept=[])
-    assert read_progress(store, ["runs/one.progress.json"]) == [Progress(15, 15, "cells")]
+    assert said_last(store, "runs/one.messages/") == Progress(15, 15, "cells")
     extract_job(store.root, _extract(store, version, "two", share=Share(part=0, of=1)))
     assert read_result(store, "runs/two.result.json", ExtractTaskResult) == ExtractTaskResult(
         written=[1, 2], kept=[0, 3]
@@ -111,7 +112,7 @@ def test_a_curriculum_is_planned_extracted_and_released(store: FolderStore, vers
     finished = read_result(store, "runs/finish.result.json", FinishTaskResult)
     assert store.stat(finished.release_key) is not None
     assert finished.digest == content_digest(read_release(store, "t-cells", version))
-    assert read_progress(store, ["runs/finish.progress.json"]) == [Progress(35, 35, "cells")]
+    assert said_last(store, "runs/finish.messages/") == Progress(35, 35, "cells")
 
 
 def test_a_curriculum_nobody_specified_is_refused(store: FolderStore, version: int) -> None:

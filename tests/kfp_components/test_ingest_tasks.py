@@ -7,7 +7,7 @@ import pytest
 
 from kfp_components.catalog import compiled_pipeline
 from kfp_components.configurations import IngestTaskResult, LoadTaskConfig, LoadTaskResult
-from kfp_components.progress import Progress, read_progress
+from kfp_components.progress import Progress
 from kfp_components.results import read_result
 from kfp_components.tasks.ingest_files import create_ingest_files_job, validate_anndata_job
 from kfp_components.tasks.load import ingest_data_to_bigquery_job
@@ -20,6 +20,7 @@ from omics_datastore.storage.documents import write_configuration
 from omics_datastore.storage.folder import FolderStore
 from omics_datastore.storage.layout import INGEST
 from omics_datastore.warehouse.open import open_warehouse
+from tests.kfp_components.session import said_last
 
 Drop = Callable[..., SourceFile]
 Configure = Callable[..., str]
@@ -48,7 +49,7 @@ def test_files_are_reported_in_their_order_whatever_their_size(
     assert [report.cell_count for report in reports if report.valid] == [3, 40, 5]
     assert [report.valid for report in reports] == [True, True, False, True]
     total = sum(source.size for source in sources)
-    assert read_progress(store, ["runs/task.progress.json"]) == [Progress(total, total, "bytes")]
+    assert said_last(store, "runs/task.messages/") == Progress(total, total, "bytes")
 
 
 def test_validating_writes_no_ingest_files_and_finds_the_same(

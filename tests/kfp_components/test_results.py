@@ -4,6 +4,7 @@ import pytest
 from pydantic import BaseModel
 
 from kfp_components.configurations import IngestTaskResult, TaskConfig
+from kfp_components.messages import TaskMessages
 from kfp_components.results import clear_failure, read_failure, read_result, write_failure
 from kfp_components.tasks.task import run_task
 from omics_datastore.errors import CorruptionError, InputError
@@ -40,10 +41,10 @@ def test_a_changed_result_is_noticed(store: FolderStore) -> None:
 def test_a_task_leaves_its_result_its_refusal_or_nothing_but_never_the_last_ones(store: FolderStore) -> None:
     write_configuration(store, "c.yaml", TaskConfig(result_key="r.json"))
 
-    def refuse(store: ObjectStore, config: TaskConfig) -> BaseModel:
+    def refuse(store: ObjectStore, config: TaskConfig, messages: TaskMessages) -> BaseModel:
         raise InputError("no")
 
-    def crash(store: ObjectStore, config: TaskConfig) -> BaseModel:
+    def crash(store: ObjectStore, config: TaskConfig, messages: TaskMessages) -> BaseModel:
         assert store.stat(config.result_key) is None
         raise RuntimeError
 

@@ -78,7 +78,8 @@ def test_an_ingest_is_spread_over_the_tasks(store: FolderStore, writer: RequestW
     ]
     assert (first.config.tag, first.workers, first.memory_limit_bytes) == ("x", 3, 50)
     assert job.result_keys == (first.result_key, second.result_key)
-    assert job.progress_keys == (first.progress_key, second.progress_key)
+    assert job.messages_prefix is not None
+    assert (first.messages, second.messages) == (f"{job.messages_prefix}0000", f"{job.messages_prefix}0001")
     assert len({first.result_key, second.result_key, *keys}) == 4
     assert job.labels == {"nexus-step": "step"}
 
