@@ -1,10 +1,12 @@
 """Fixtures that any test may ask for: the emulators, each started once in a process of its own when first asked for."""
 
+import os
 import uuid
 from collections.abc import Iterator
 
 import pytest
 
+from tests.emulators.bigquery.process import BigQueryEmulator, shared_bigquery
 from tests.emulators.storage.client import StorageEmulator
 
 
@@ -29,3 +31,20 @@ def cloud_root(storage_emulator: StorageEmulator) -> str:
     bucket = f"nexus-{uuid.uuid4().hex}"
     storage_emulator.make_bucket(bucket)
     return f"gs://{bucket}/some/prefix"
+
+
+@pytest.fixture(scope="session")
+def bigquery_server(tmp_path_factory: pytest.TempPathFactory) -> BigQueryEmulator:
+    """The BigQuery emulator of this test run; the workers of pytest-xdist share one."""
+    worker = "PYTEST_XDIST_WORKER" in os.environ
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if worker else base) / "bigquery-emulator"
+    return shared_bigquery(folder, os.getppid() if worker else os.getpid())
+
+
+@pytest.fixture
+def bigquery_emulator(bigquery_server: BigQueryEmulator, monkeypatch: pytest.MonkeyPatch) -> BigQueryEmulator:
+    """The BigQuery emulator, to which this process and its children talk."""
+    for name, value in bigquery_server.environment().items():
+        monkeypatch.setenv(name, value)
+    return bigquery_server

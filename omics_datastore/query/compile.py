@@ -20,7 +20,10 @@ class _DuckDB(DuckDBCompiler):  # type: ignore[misc]
 
 class _BigQuery(BigQueryCompiler):  # type: ignore[misc]
     def visit_JSONText(self, op: Any, *, arg: Any, key: str) -> Any:  # noqa: ARG002, N802
-        value = sge.Bracket(this=arg, expressions=[sge.Literal.string(key)])
+        # JSON columns hold text in BigQuery (see omics_datastore.schema.bigquery); any number must be readable.
+        mode = sge.Kwarg(this=sge.Var(this="wide_number_mode"), expression=sge.Literal.string("round"))
+        parsed = sge.Anonymous(this="parse_json", expressions=[arg, mode])
+        value = sge.Bracket(this=parsed, expressions=[sge.Literal.string(key)])
         return sge.Anonymous(this="json_value", expressions=[value])
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from omics_datastore.errors import InputError
+from omics_datastore.storage.file_digest import file_sha256
 
 
 class AlreadyExistsError(Exception):
@@ -110,6 +111,18 @@ class ObjectStore(ABC):
         :param key: Key of the object.
         :return: The entry, or ``None`` when there is no such object.
         """
+
+    def sha256(self, key: str) -> str:
+        """Return the SHA-256 of an object.
+
+        It is computed from a local copy, unless a store knows it of this very generation.
+
+        :param key: Key of the object.
+        :return: 64 lowercase hexadecimal digits.
+        :raise FileNotFoundError: When there is no such object.
+        """
+        with self.local_copy(key) as path:
+            return file_sha256(path)
 
     @abstractmethod
     def entries(self, prefix: str) -> Iterator[StoredObject]:

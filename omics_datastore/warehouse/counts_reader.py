@@ -1,7 +1,6 @@
 """Read the counts of chosen cells from one ``raw_counts`` file: whole row groups, then slices of lists.
 
-Rows are stored in the order of their shuffle key, so the statistics of the row groups tell which to read. A
-list column is CSR already: nothing here loops over cells or counts.
+Rows are stored in the order of their shuffle key, so the statistics of the row groups tell which to read.
 """
 
 from collections.abc import Iterator
@@ -9,16 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
-from scipy import sparse
 
 from omics_datastore.errors import CorruptionError
+from omics_datastore.warehouse.cell_request import COUNTS_COLUMNS, CellRequest
 from omics_datastore.warehouse.warehouse import CountsBatch
 
-_COLUMNS = ("cell_index", "shuffle_key", "feature_index", "raw_count")
 _INT64 = np.iinfo(np.int64)
 
 
@@ -41,25 +38,12 @@ def read_cells(
     :return: Batches in the order of the file.
     :raise CorruptionError: When the file lacks a cell, holds it twice, or under another shuffle key.
     """
-    by_cell = np.argsort(cell_index)
-    wanted, keys, names = cell_index[by_cell], shuffle_key[by_cell], rows[by_cell]
-    found = np.zeros(len(wanted), np.int8)
+    request = CellRequest([ingest_id], np.zeros(len(cell_index), np.int64), cell_index, shuffle_key, rows)
     with pq.ParquetFile(path, memory_map=True, pre_buffer=False) as file:
-        groups, batch_rows = _row_groups(file.metadata, np.sort(shuffle_key), batch_bytes)
-        for batch in file.iter_batches(batch_rows, row_groups=groups, columns=list(_COLUMNS), use_threads=False):
-            cells = batch.column("cell_index").to_numpy()
-            place = np.searchsorted(wanted, cells)
-            place[place == len(wanted)] = 0
-            chosen = np.flatnonzero((wanted[place] == cells) & (keys[place] == batch.column("shuffle_key").to_numpy()))
-            if len(chosen):
-                place = place[chosen]
-                np.add.at(found, place, 1)
-                indptr, features, counts = _slice_lists(batch, chosen)
-                yield CountsBatch(ingest_id, names[place], indptr, features, counts)
-    if (found != 1).any():
-        cell = wanted[np.argmax(found != 1)]
-        problem = "has no" if found[np.argmax(found != 1)] == 0 else "has more than one"
-        raise CorruptionError(f"raw_counts {problem} row of cell {cell} of ingest {ingest_id}; run the ingest again.")
+        groups, batch_rows = _row_groups(file.metadata, request.keys, batch_bytes)
+        for batch in file.iter_batches(batch_rows, row_groups=groups, columns=list(COUNTS_COLUMNS), use_threads=False):
+            yield from request.take(np.zeros(batch.num_rows, np.int64), batch)
+    request.check_complete()
 
 
 def count_nonzeros(path: Path, batch_bytes: int) -> tuple[NDArray[np.int64], int]:
@@ -109,22 +93,3 @@ def _column(metadata: Any, name: str) -> int:
         if metadata.schema.column(number).path.partition(".")[0] == name:
             return number
     raise CorruptionError(f"a raw_counts file has no column {name}; run the ingest again.")
-
-
-def _slice_lists(
-    batch: pa.RecordBatch, chosen: NDArray[np.int64]
-) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int32]]:
-    features, counts = batch.column("feature_index"), batch.column("raw_count")
-    offsets = features.offsets.to_numpy().astype(np.int64)
-    if not np.array_equal(offsets, counts.offsets.to_numpy()):
-        raise CorruptionError("raw_counts holds lists of different lengths in one row; run the ingest again.")
-    indices, data = features.values.to_numpy(), counts.values.to_numpy()
-    first, last = int(chosen[0]), int(chosen[-1])
-    if last - first + 1 == len(chosen):
-        offsets = offsets[first : last + 2]
-        span = slice(offsets[0], offsets[-1])
-        return offsets - offsets[0], indices[span], data[span]
-    span = slice(offsets[0], offsets[-1])
-    shape = (len(offsets) - 1, int(_INT64.max >> 32))
-    rows = sparse.csr_array((data[span], indices[span], (offsets - offsets[0]).astype(np.int32)), shape=shape)[chosen]
-    return rows.indptr.astype(np.int64), rows.indices.astype(np.int32, copy=False), rows.data

@@ -67,23 +67,6 @@ def open_query(
             ) from error
 
 
-def conform(rows: Any, expression: ir.Table) -> pl.DataFrame:
-    """Turn Arrow rows into the types that an expression promises (DuckDB sums integers to a wider type).
-
-    :param rows: ``pyarrow.Table`` or ``RecordBatch``.
-    :param expression: What was run.
-    :return: The rows; JSON as text.
-    """
-    frame = pl.DataFrame(rows)
-    return frame.cast({name: _polars_type(kind) for name, kind in expression.schema().items()})
-
-
-def _polars_type(kind: Any) -> Any:
-    from ibis.formats.polars import PolarsType
-
-    return pl.String if kind.is_json() else PolarsType.from_ibis(kind)
-
-
 def _table_names(expression: ir.Table) -> set[str]:
     names = {table.name for table in expression.op().find(ops.UnboundTable)}
     unknown = names - {table.name for table in TABLES}

@@ -11,12 +11,13 @@ import numpy as np
 import polars as pl
 import pyarrow.parquet as pq
 
-from omics_datastore.errors import CorruptionError
 from omics_datastore.ingest.manifest import IngestManifest
 from omics_datastore.schema.tables import CELL_INFO, DATA_TABLES, FEATURE_INFO, INGEST_INFO, RAW_COUNTS
 from omics_datastore.storage.folder import FolderStore
+from omics_datastore.warehouse.arrow_rows import conform
+from omics_datastore.warehouse.cell_request import not_in_the_warehouse, number_cells
 from omics_datastore.warehouse.counts_reader import count_nonzeros, read_cells
-from omics_datastore.warehouse.duckdb_query import DuckDBLimits, conform, open_query
+from omics_datastore.warehouse.duckdb_query import DuckDBLimits, open_query
 from omics_datastore.warehouse.folder_tables import FolderTables
 from omics_datastore.warehouse.ingest_rows import commit_time, mark_current
 from omics_datastore.warehouse.warehouse import CountsBatch, LoadResult, Warehouse
@@ -88,24 +89,19 @@ class FolderWarehouse(Warehouse):
         return pl.DataFrame(rows, schema=schema, orient="row")
 
     def read_counts(self, cells: pl.DataFrame) -> Iterator[CountsBatch]:
-        numbered = cells.select("ingest_id", "cell_index", "shuffle_key").with_row_index("row")
-        if numbered.select("ingest_id", "cell_index").is_duplicated().any():
-            raise ValueError("a cell was asked for twice")
+        numbered = number_cells(cells)
         committed = set(self.ingests()["ingest_id"])
         for (name,), asked in numbered.group_by("ingest_id", maintain_order=True):
             ingest_id = str(name)
             path = self._tables.path(RAW_COUNTS.name, ingest_id)
             if ingest_id not in committed or not path.exists():
-                raise CorruptionError(
-                    f"raw_counts has no row of cell {asked['cell_index'][0]} of ingest {ingest_id}, which is not in "
-                    f"the warehouse; run the ingest again."
-                )
+                raise not_in_the_warehouse(ingest_id, asked["cell_index"][0])
             yield from read_cells(
                 path,
                 ingest_id,
                 asked["cell_index"].to_numpy(),
                 asked["shuffle_key"].to_numpy(),
-                asked["row"].cast(pl.Int64).to_numpy(),
+                asked["row"].to_numpy(),
                 self._counts_batch_bytes,
             )
 

@@ -1,7 +1,8 @@
 """How Parquet ingest files are laid out: row groups, codec, encodings. One place decides, per deployment.
 
-Measured in shared facts: small row groups make local range reads fast; BigQuery loads best from row
-groups of 16 MiB and more and documents plain and dictionary encodings with ZSTD as safe.
+Small row groups make local range reads fast (measured: 23k cells/s with 512 rows a group, 5.5k with 10,000). BigQuery
+loads best from row groups of 16 MiB and more ("Loading Parquet data from Cloud Storage") and takes the plain and
+dictionary encodings with ZSTD; other readers of its kind refuse BYTE_STREAM_SPLIT integers.
 """
 
 from typing import Any, Literal
@@ -49,3 +50,19 @@ class ParquetLayout(BaseModel):
         :return: Keyword arguments.
         """
         return {"compression": "zstd", "compression_level": 1}
+
+
+RANGE_READS = ParquetLayout()
+"""For the warehouse of a folder."""
+
+BULK_LOAD = ParquetLayout(purpose="bulk_load", counts_row_group=4096, cells_row_group=65_536)
+"""For BigQuery: at 1,000 nonzero counts a cell a row group of raw_counts holds 32 MiB."""
+
+
+def layout_for(warehouse_uri: str) -> ParquetLayout:
+    """Return how the ingest files for a warehouse are laid out.
+
+    :param warehouse_uri: Address of the warehouse.
+    :return: The layout.
+    """
+    return BULK_LOAD if warehouse_uri.startswith("bigquery:") else RANGE_READS

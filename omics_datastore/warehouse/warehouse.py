@@ -39,6 +39,21 @@ class CountsBatch:
     raw_count: NDArray[np.int32]
 
 
+@dataclass(frozen=True)
+class WarehouseUsage:
+    """What the jobs of a warehouse object cost so far.
+
+    ``jobs`` and the bytes their queries processed and billed; bytes that :meth:`Warehouse.read_counts` scanned, as
+    estimated; ``links`` are pages of the latest jobs.
+    """
+
+    jobs: int = 0
+    bytes_processed: int = 0
+    bytes_billed: int = 0
+    bytes_read: int = 0
+    links: tuple[str, ...] = ()
+
+
 class Warehouse(ABC):
     """Hold the four tables of :mod:`omics_datastore.schema.tables`."""
 
@@ -106,3 +121,16 @@ class Warehouse(ABC):
         :return: Batches that together hold every cell once, in any order.
         :raise CorruptionError: When a cell is not in ``raw_counts``.
         """
+
+    def scanned_bytes(self, expression: ir.Table) -> int | None:
+        """Tell how many bytes a query would read, without running it.
+
+        :param expression: Built with :mod:`omics_datastore.query`.
+        :return: Bytes; ``None`` where reading is free.
+        """
+        del expression
+        return None
+
+    def usage(self) -> WarehouseUsage:
+        """Return what the jobs of this object cost so far; nothing where they are free."""
+        return WarehouseUsage()

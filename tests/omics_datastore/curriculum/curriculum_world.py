@@ -22,6 +22,7 @@ from omics_datastore.ingest.manifest import SourceFile, read_manifest
 from omics_datastore.storage.folder import FolderStore
 from omics_datastore.warehouse.folder import FolderWarehouse
 from omics_datastore.warehouse.parquet_layout import ParquetLayout
+from omics_datastore.warehouse.warehouse import Warehouse
 
 COMMITTED = datetime(2026, 1, 2, tzinfo=UTC)
 
@@ -31,8 +32,9 @@ class World:
     """A store, its warehouse, and the source files by ingest id."""
 
     store: FolderStore
-    warehouse: FolderWarehouse
+    warehouse: Warehouse
     sources: dict[str, ad.AnnData]
+    layout: ParquetLayout = ParquetLayout(counts_row_group=8, cells_row_group=16)
 
     @property
     def root(self) -> Path:
@@ -46,8 +48,7 @@ class World:
         source.write_h5ad(path)
         file = SourceFile(key=key, uri=f"inbox://{key}", size=path.stat().st_size, generation="1")
         config = DatasetConfig(feature_ids="any")
-        layout = ParquetLayout(counts_row_group=8, cells_row_group=16)
-        report = create_ingest_files(file, dataset, config, self.store, layout=layout)
+        report = create_ingest_files(file, dataset, config, self.store, layout=self.layout)
         assert not report.errors
         assert report.ingest_id is not None
         self.warehouse.load([read_manifest(self.store, dataset, report.ingest_id)], COMMITTED)

@@ -21,7 +21,6 @@ class GoogleSQL:
             "INT64": TypeKind.TYPE_INT64,
             "STRING": TypeKind.TYPE_STRING,
             "BOOL": TypeKind.TYPE_BOOL,
-            "JSON": TypeKind.TYPE_JSON,
             "TIMESTAMP": TypeKind.TYPE_TIMESTAMP,
         }
         catalog = CatalogBuilder("warehouse").with_builtin_functions(
@@ -81,7 +80,7 @@ _VALUE_FIELDS = {
     ColumnType.STRING: "string_value",
     ColumnType.INT64: "int64_value",
     ColumnType.BOOL: "bool_value",
-    ColumnType.JSON: "json_value",
+    ColumnType.JSON: "string_value",
 }
 
 

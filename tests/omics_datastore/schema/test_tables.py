@@ -74,7 +74,8 @@ class TestEachTable:
             if column.type is ColumnType.INT_LIST:
                 assert modes[column.name] == ("INT64", "REPEATED")
             else:
-                assert modes[column.name] == (column.type.value, "NULLABLE" if column.nullable else "REQUIRED")
+                kind = "STRING" if column.type is ColumnType.JSON else column.type.value
+                assert modes[column.name] == (kind, "NULLABLE" if column.nullable else "REQUIRED")
 
     def test_ibis(self, table: Table) -> None:
         schema = relation(table).schema()
