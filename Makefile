@@ -3,6 +3,9 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+# The BigQuery emulator pins other libraries, so it has an environment of its own.
+BIGQUERY := .venv-bigquery
+BIGQUERY_PINS := tests/emulators/bigquery/constraints.txt tests/emulators/bigquery/local_bigquery.txt
 
 .PHONY: demo test lint types unit pipelines docs rates images pins up clean
 .DELETE_ON_ERROR:
@@ -22,7 +25,7 @@ lint: $(INSTALLED)
 types: $(INSTALLED)
 	$(BIN)/mypy
 
-unit: $(INSTALLED)
+unit: $(INSTALLED) $(BIGQUERY)/.installed
 	$(BIN)/pytest -n 2 --dist worksteal
 
 # The compiled pipelines are committed; a test checks that they are current.
@@ -62,5 +65,12 @@ $(INSTALLED): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	touch $@
 
+$(BIGQUERY)/.installed: $(BIGQUERY_PINS) $(INSTALLED)
+	$(PYTHON) -m venv --without-pip $(BIGQUERY)
+	$(BIN)/pip --python $(BIGQUERY)/bin/python install --quiet --disable-pip-version-check --requirement $(word 1,$(BIGQUERY_PINS))
+	$(BIN)/pip --python $(BIGQUERY)/bin/python install --quiet --disable-pip-version-check --no-deps --ignore-requires-python \
+		--requirement $(word 2,$(BIGQUERY_PINS))
+	touch $@
+
 clean:
-	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(BIGQUERY) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

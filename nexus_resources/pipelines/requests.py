@@ -30,6 +30,7 @@ from omics_datastore.keys import digest
 from omics_datastore.storage.documents import content_digest, write_configuration
 from omics_datastore.storage.layout import messages_prefix, task_folder
 from omics_datastore.storage.object_store import ObjectStore
+from omics_datastore.warehouse.parquet_layout import RANGE_READS, ParquetLayout
 
 Result = TypeVar("Result", bound=BaseModel)
 
@@ -72,7 +73,13 @@ class RequestWriter:
         self._labels = dict(labels)
 
     def ingest(
-        self, dataset: str, sources: Sequence[SourceFile], config: DatasetConfig, *, validate_only: bool
+        self,
+        dataset: str,
+        sources: Sequence[SourceFile],
+        config: DatasetConfig,
+        *,
+        validate_only: bool,
+        parquet: ParquetLayout = RANGE_READS,
     ) -> PipelineJob:
         """Ask for ingest files, or for reports only.
 
@@ -80,12 +87,12 @@ class RequestWriter:
         :param sources: Its source files.
         :param config: Its configuration.
         :param validate_only: Write no ingest files.
+        :param parquet: How ingest files are laid out, for the warehouse they go to.
         :return: The job.
         """
         shares = spread_by_size(sources, self._spread.tasks)
-        tasks = self._write(
-            IngestTaskConfig, [{"dataset": dataset, "sources": share, "config": config} for share in shares]
-        )
+        common = {"dataset": dataset, "config": config, "parquet": parquet}
+        tasks = self._write(IngestTaskConfig, [{**common, "sources": share} for share in shares])
         keys = [task.config_key for task in tasks]
         if validate_only:
             return self._job("validate_pipeline", {"config_keys": keys}, tasks)

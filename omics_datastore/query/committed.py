@@ -20,6 +20,8 @@ def only_committed(expression: ir.Table) -> ir.Table:
         raise ValueError(f"no tables of the warehouse: {', '.join(sorted(unknown))}")
     ids = relation(INGEST_INFO)["ingest_id"]
     seen = {table: table.to_expr() for table in tables if table.name != INGEST_INFO.name}
-    return expression.op().replace(
-        {table: rows.filter(rows["ingest_id"].isin(ids)).op() for table, rows in seen.items()}
-    ).to_expr()
+    return (
+        expression.op()
+        .replace({table: rows.filter(rows["ingest_id"].isin(ids)).op() for table, rows in seen.items()})
+        .to_expr()
+    )

@@ -6,7 +6,6 @@ jobs from Parquet refuse columns of type JSON ("Unsupported field type: JSON").
 
 from omics_datastore.schema.tables import ColumnType, Table
 
-
 _TYPES = {ColumnType.INT_LIST: "INT64", ColumnType.JSON: "STRING"}
 
 

@@ -4,12 +4,12 @@ import sys
 
 from omics_datastore.schema.tables import TABLES
 
-
 _INTRODUCTION = """The same in BigQuery and in the folder of a laptop. Written by `make docs`.
 
 JSON columns hold the text of a JSON object. In BigQuery they are of type STRING, because its load jobs do not take JSON
-columns from Parquet: write `JSON_VALUE(metadata_extra, '$.batch')`. The view `raw_counts_coo` has one row a nonzero count
-of a committed ingest: `ingest_id`, `cell_index`, `shuffle_key`, `feature_index`, `ensembl_id`, `symbol`, `raw_count`."""
+columns from Parquet: write `JSON_VALUE(metadata_extra, '$.batch')`. The view `raw_counts_coo` has one row a nonzero
+count of a committed ingest: `ingest_id`, `cell_index`, `shuffle_key`, `feature_index`, `ensembl_id`, `symbol`,
+`raw_count`."""
 
 
 def tables_markdown() -> str:

@@ -4,6 +4,7 @@ Every write names the generation that it replaces, so that sending it again afte
 undoes what somebody wrote since; it carries a mark, by which a write recognises itself.
 """
 
+import hashlib
 import mimetypes
 import os
 import shutil
@@ -18,11 +19,14 @@ from typing import Any
 from omics_datastore.errors import InputError
 from omics_datastore.storage import cloud_storage_transfer as transfer
 from omics_datastore.storage.cloud_storage_client import BUCKET, SCHEME, TIMEOUT, clear_errors, open_bucket, retries
+from omics_datastore.storage.file_digest import file_sha256
 from omics_datastore.storage.object_store import AlreadyExistsError, ObjectStore, StoredObject, check_object_key
 from omics_datastore.storage.scratch import ScratchFolder
 
 _MARK = "nexus-write"
 """The entry of an object's metadata that tells which write made it."""
+_SHA256 = "nexus-sha256"
+"""The entry of an object's metadata with the SHA-256 of what was sent; Cloud Storage keeps a CRC32C of what arrived."""
 _PARTS = ".scratch/parts"
 """Where the parts of big uploads lie until they are composed; never listed. A lifecycle rule removes what is left."""
 _ATTEMPTS = 5
@@ -63,21 +67,22 @@ class CloudStore(ObjectStore):
 
     def write(self, key: str, content: bytes, *, new: bool = False) -> None:
         kind = mimetypes.guess_type(key)[0]
-        self._replace(key, lambda blob, generation: transfer.send(blob, content, generation, kind), new=new)
+        sha256 = hashlib.sha256(content).hexdigest()
+        self._replace(key, lambda blob, generation: transfer.send(blob, content, generation, kind), sha256, new=new)
 
     def put(self, local: Path, key: str) -> None:
         self._name(key)
         kind = mimetypes.guess_type(key)[0]
-        size = local.stat().st_size
+        size, sha256 = local.stat().st_size, file_sha256(local)
         if size <= self._part_bytes:
-            self._replace(key, lambda blob, generation: transfer.send_file(blob, local, generation, kind))
+            self._replace(key, lambda blob, generation: transfer.send_file(blob, local, generation, kind), sha256)
         else:
             folder = f"{self._prefix}{_PARTS}/{uuid.uuid4().hex}"
             with (
                 clear_errors(self.uri(key)),
                 transfer.sent_parts(self._bucket, folder, local, self._part_bytes) as parts,
             ):
-                self._replace(key, lambda blob, generation: transfer.compose(blob, parts, generation, kind))
+                self._replace(key, lambda blob, generation: transfer.compose(blob, parts, generation, kind), sha256)
         local.unlink()
 
     def scratch_path(self, name: str) -> Path:
@@ -97,6 +102,11 @@ class CloudStore(ObjectStore):
     def stat(self, key: str) -> StoredObject | None:
         blob = self._current(key)
         return None if blob is None else _entry(key, blob)
+
+    def sha256(self, key: str) -> str:
+        blob = self._current(key)
+        known = (blob.metadata or {}).get(_SHA256) if blob is not None else None
+        return str(known) if known else super().sha256(key)
 
     def entries(self, prefix: str) -> Iterator[StoredObject]:
         folder = self._folder(prefix)
@@ -157,13 +167,14 @@ class CloudStore(ObjectStore):
             return None
         return blob
 
-    def _replace(self, key: str, send: Callable[[Any, int], None], *, new: bool = False) -> None:
+    def _replace(self, key: str, send: Callable[[Any, int], None], sha256: str, *, new: bool = False) -> None:
         """Send an object on condition that nobody else has written it since we looked.
 
         Who wrote in between came after this write, which is then done and already replaced.
 
         :param key: Key of the object.
         :param send: What sends the object, on condition of a generation (0: there is none).
+        :param sha256: SHA-256 of its content.
         :param new: Whether there must be none.
         :raise AlreadyExistsError: When ``new`` and somebody else's object is there.
         """
@@ -171,7 +182,7 @@ class CloudStore(ObjectStore):
         for _ in range(_ATTEMPTS):
             seen = None if new else self._current(key)
             blob = self._blob(key)
-            blob.metadata = {_MARK: mark}
+            blob.metadata = {_MARK: mark, _SHA256: sha256}
             with clear_errors(self.uri(key)):
                 if transfer.is_sent(send, blob, int(seen.generation) if seen else 0):
                     return

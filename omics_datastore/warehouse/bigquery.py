@@ -99,9 +99,7 @@ class BigQueryWarehouse(Warehouse):
         # Listing the rows of a table costs nothing, unlike a query.
         jobs = self._jobs()
         with explained(self._address):
-            rows = jobs.client.list_rows(self._address.table(INGEST_INFO.name)).to_arrow(
-                create_bqstorage_client=False
-            )
+            rows = jobs.client.list_rows(self._address.table(INGEST_INFO.name)).to_arrow(create_bqstorage_client=False)
         schema = arrow_schema(INGEST_INFO)
         frame = pl.DataFrame(rows.select(schema.names).cast(schema))
         return mark_current(frame)

@@ -2,11 +2,10 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from omics_datastore.errors import InputError
 from omics_datastore.warehouse.bigquery_address import BigQueryAddress
-
-_APIS = "bigquery.googleapis.com bigquerystorage.googleapis.com"
 
 
 @contextmanager
@@ -52,39 +51,66 @@ def reason_of(error: Exception) -> str:
     return str(reason or getattr(error, "reason", None) or "")
 
 
+@dataclass(frozen=True)
+class _Rule:
+    """What an error is known by, a reason, a phrase of its text or a status, and what is said then."""
+
+    sentence: str
+    reasons: tuple[str, ...] = ()
+    phrases: tuple[str, ...] = ()
+    codes: tuple[int, ...] = ()
+
+
+_RULES = (
+    _Rule(
+        "the query was not run: {told} The limit is NEXUS_MAXIMUM_BYTES_BILLED={limit}; ask for less or raise it.",
+        ("bytesBilledLimitExceeded",),
+        ("exceeded limit for bytes billed",),
+    ),
+    _Rule(
+        "an API of BigQuery is off in project {project}: run 'gcloud services enable bigquery.googleapis.com "
+        "bigquerystorage.googleapis.com --project {project}'.",
+        ("accessNotConfigured", "SERVICE_DISABLED"),
+        ("has not been used in project", "has not enabled bigquery"),
+    ),
+    _Rule(
+        "a quota of project {project} is used up ({told}): wait, or ask for more; see the runbook on quotas.",
+        ("quotaExceeded", "rateLimitExceeded", "RATE_LIMIT_EXCEEDED"),
+        ("quota exceeded",),
+    ),
+    _Rule("project {project} has no billing account: link one in the Cloud console.", ("billingNotEnabled",)),
+    _Rule(
+        "BigQuery dataset {project}.{dataset}, its bucket and NEXUS_LOCATION={location} are not in one location "
+        "({told}): set NEXUS_LOCATION to where the dataset is.",
+        phrases=("different locations", "was not found in location", "cannot read in location"),
+    ),
+    _Rule(
+        "there is no Google Cloud project {project} for these credentials: check NEXUS_PROJECT.",
+        phrases=("not found: project", "unknown project", "invalid project id"),
+    ),
+    _Rule(
+        "these credentials may not do this in project {project} ({told}): see the table of IAM roles.",
+        ("accessDenied",),
+        codes=(403,),
+    ),
+    _Rule("Google Cloud refused the credentials: run 'gcloud auth application-default login'.", codes=(401,)),
+)
+"""In the order they are tried."""
+
+
 def _sentence(error: Exception, address: BigQueryAddress) -> str | None:
-    text, reason = _first_line(error), reason_of(error)
-    lower = text.lower()
-    project = address.project
-    if reason == "bytesBilledLimitExceeded" or "exceeded limit for bytes billed" in lower:
-        return (
-            f"the query was not run: {_told(text)} The limit is NEXUS_MAXIMUM_BYTES_BILLED="
-            f"{address.maximum_bytes_billed}; ask for less or raise it."
-        )
-    if reason in ("accessNotConfigured", "SERVICE_DISABLED") or "has not been used in project" in lower:
-        return f"an API of BigQuery is off in project {project}: run 'gcloud services enable {_APIS} --project {project}'."
-    if reason in ("quotaExceeded", "rateLimitExceeded", "RATE_LIMIT_EXCEEDED") or "quota exceeded" in lower:
-        return f"a quota of project {project} is used up ({_told(text)}): wait, or ask for more; see the quota runbook."
-    if reason == "billingNotEnabled":
-        return f"project {project} has no billing account: link one in the Cloud console."
-    if "different locations" in lower or "was not found in location" in lower or "cannot read in location" in lower:
-        return (
-            f"BigQuery dataset {project}.{address.dataset}, its bucket and NEXUS_LOCATION={address.location} are not in "
-            f"one location ({_told(text)}): set NEXUS_LOCATION to where the dataset is."
-        )
-    if "not found: project" in lower or "unknown project" in lower or "invalid project id" in lower:
-        return f"there is no Google Cloud project {project} for these credentials: check NEXUS_PROJECT."
-    code = getattr(error, "code", None)
-    if reason == "accessDenied" or code == 403:
-        return f"these credentials may not do this in project {project} ({_told(text)}): see the table of IAM roles."
-    if code == 401:
-        return "Google Cloud refused the credentials: run 'gcloud auth application-default login'."
+    text, reason, code = _first_line(error), reason_of(error), getattr(error, "code", None)
+    for rule in _RULES:
+        if reason in rule.reasons or code in rule.codes or any(phrase in text.lower() for phrase in rule.phrases):
+            return rule.sentence.format(
+                told=text.split("; reason:")[0].rstrip(". ") + ".",
+                project=address.project,
+                dataset=address.dataset,
+                location=address.location,
+                limit=address.maximum_bytes_billed,
+            )
     return None
 
 
 def _first_line(error: Exception) -> str:
     return str(getattr(error, "message", None) or error).strip().split("\n")[0]
-
-
-def _told(text: str) -> str:
-    return text.split("; reason:")[0].rstrip(". ") + "."

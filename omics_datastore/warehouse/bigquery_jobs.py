@@ -159,9 +159,7 @@ class BigQueryJobs:
         config = self._query_config(parameters, limited=True)
         if job_id is None:
             return self.client.query(sql, job_config=config, location=self.address.location)
-        return self.client.query(
-            sql, job_config=config, job_id=job_id, location=self.address.location, job_retry=None
-        )
+        return self.client.query(sql, job_config=config, job_id=job_id, location=self.address.location, job_retry=None)
 
     def _query_config(self, parameters: Sequence[Any], *, limited: bool) -> Any:
         from google.cloud.bigquery import QueryJobConfig

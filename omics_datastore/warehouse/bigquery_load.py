@@ -80,8 +80,8 @@ class BigQueryLoad:
                 file, found = manifest.file(table.name), held[table.name].get(manifest.ingest_id, 0)
                 if found != file.rows:
                     raise CorruptionError(
-                        f"the ingest file {self._store.uri(file.key)} gave {found} rows of {table.name}, not {file.rows}; "
-                        "delete it and run the ingest again."
+                        f"the ingest file {self._store.uri(file.key)} gave {found} rows of {table.name}, not "
+                        f"{file.rows}; delete it and run the ingest again."
                     )
         return since
 
@@ -147,9 +147,7 @@ class BigQueryLoad:
                 name = self._name("clear", table.name, sorted(ids))
                 self._jobs.statement_once(name, since, clear_statement(table.name), [ids_parameter(ids)])
             name = self._name("load", table.name, content)
-            job, submitted = self._jobs.run_once(
-                name, since, lambda job_id: self._begin_load(table, files, job_id)
-            )
+            job, submitted = self._jobs.run_once(name, since, lambda job_id: self._begin_load(table, files, job_id))
             self.links.append(self._jobs.link(job))
             if submitted:
                 self.bytes_loaded += int(job.input_file_bytes or 0)

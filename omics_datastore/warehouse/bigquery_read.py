@@ -2,7 +2,7 @@
 
 import queue
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from typing import Any
 
@@ -23,7 +23,7 @@ def read_table(
     columns: Sequence[str] = (),
     restriction: str = "",
     free: bool = False,
-) -> Iterator[pa.RecordBatch]:
+) -> Generator[pa.RecordBatch, None, None]:
     """Read a table or the result of a query.
 
     Memory holds a batch or two a stream; BigQuery makes batches of a few megabytes.

@@ -48,8 +48,8 @@ def commit_statement() -> str:
     given = ", ".join(f"part.{name}" for name in names)
     changes = ", ".join(f"{name} = made.{name}" for name in names if name != "ingest_id")
     return (
-        f"MERGE INTO {INGEST_INFO.name} AS held\n"
-        f"USING (SELECT {given} FROM UNNEST(@{ROWS}) AS part) AS made\n"  # noqa: S608
+        f"MERGE INTO {INGEST_INFO.name} AS held\n"  # noqa: S608
+        f"USING (SELECT {given} FROM UNNEST(@{ROWS}) AS part) AS made\n"
         "ON held.ingest_id = made.ingest_id\n"
         f"WHEN MATCHED THEN UPDATE SET {changes}\n"
         f"WHEN NOT MATCHED THEN INSERT ({', '.join(names)}) VALUES ({values})"

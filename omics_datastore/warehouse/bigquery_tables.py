@@ -84,8 +84,8 @@ def _check_columns(name: str, table: Table, found: Any) -> None:
     unknown = [column for column in found.schema if column.name not in expected and column.mode == "REQUIRED"]
     if unknown:
         raise InputError(
-            f"BigQuery table {name} is not what this version of Nexus expects: column {unknown[0].name} is required and "
-            f"Nexus does not fill it; make it nullable, or name another dataset in NEXUS_BIGQUERY_DATASET."
+            f"BigQuery table {name} is not what this version of Nexus expects: column {unknown[0].name} is required "
+            f"and Nexus does not fill it; make it nullable, or name another dataset in NEXUS_BIGQUERY_DATASET."
         )
     clustering = list(found.clustering_fields or [])
     if clustering != list(table.clustering):

@@ -93,9 +93,7 @@ class CellRequest:
                 f"{self.ingest_ids[cell // _MOST_CELLS]}; run the ingest again."
             )
 
-    def _match(
-        self, ingest: NDArray[np.int64], batch: pa.RecordBatch
-    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    def _match(self, ingest: NDArray[np.int64], batch: pa.RecordBatch) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         if not len(self._cells):
             return np.empty(0, np.int64), np.empty(0, np.int64)
         cells = _cells(ingest, batch.column("cell_index").to_numpy())
@@ -107,7 +105,7 @@ class CellRequest:
 
 
 def number_cells(cells: pl.DataFrame) -> pl.DataFrame:
-    """Number the cells of a request.
+    """Give the cells of a request their numbers.
 
     :param cells: Columns ``ingest_id``, ``cell_index``, ``shuffle_key``.
     :return: Those, and int64 ``row``.
@@ -159,7 +157,8 @@ def _slice_lists(
 
 def _int32(values: pa.Array) -> NDArray[np.int32]:
     try:
-        return values.cast(pa.int32()).to_numpy() if values.type != pa.int32() else values.to_numpy()
+        fitting: NDArray[np.int32] = values.cast(pa.int32()).to_numpy()
+        return fitting
     except pa.ArrowInvalid as error:
         largest = pc.max(values).as_py()
         raise CorruptionError(

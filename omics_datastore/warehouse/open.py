@@ -25,4 +25,6 @@ def open_warehouse(uri: str, store: ObjectStore) -> Warehouse:
         from omics_datastore.warehouse.bigquery import BigQueryWarehouse
 
         return BigQueryWarehouse(parse_address(uri), store)
-    raise InputError(f"{uri!r} is not a warehouse that Nexus can open over {store.root}: use {FOLDER!r} or 'bigquery://<project>/<dataset>'.")
+    raise InputError(
+        f"{uri!r} is not a warehouse that Nexus can open over {store.root}: use {FOLDER!r} or 'bigquery://<project>/<dataset>'."
+    )

@@ -1,5 +1,6 @@
 """What every object store must do. A kind of store joins by subclassing and giving the ``store`` fixture."""
 
+import hashlib
 import subprocess
 import sys
 import threading
@@ -67,6 +68,17 @@ class ObjectStoreContract:
             list(store.entries(prefix))
         with pytest.raises(InputError):
             store.folders(prefix)
+
+    def test_the_sha256_is_that_of_the_content_now(self, store: ObjectStore) -> None:
+        for content in (b"first", b"second", b""):
+            store.write("a/b", content)
+            assert store.sha256("a/b") == hashlib.sha256(content).hexdigest()
+        local = store.scratch_path("big")
+        local.write_bytes(b"0123456789" * 1000)
+        store.put(local, "a/b")
+        assert store.sha256("a/b") == hashlib.sha256(b"0123456789" * 1000).hexdigest()
+        with pytest.raises(FileNotFoundError):
+            store.sha256("a/c")
 
     def test_missing(self, store: ObjectStore) -> None:
         store.write("there/is", b"one")

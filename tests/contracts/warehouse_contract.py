@@ -31,7 +31,7 @@ EVERY_CELL = selected_cells(CellFilter())
 
 @dataclass(frozen=True)
 class World:
-    """A store, a way to open the one warehouse beside it as another process would, and what it takes files laid out for."""
+    """A store, a way to open its warehouse as another process would, and what the ingest files are laid out for."""
 
     store: ObjectStore
     open: Callable[[], Warehouse]

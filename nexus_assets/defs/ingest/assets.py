@@ -10,12 +10,13 @@ from nexus_assets.policy import AssetResult, blocking_check, check_result, input
 from nexus_assets.report_metadata import place, table
 from nexus_resources.pipelines.requests import ingest_reports
 from nexus_resources.pipelines.resource import PipelinesResource
-from nexus_resources.stores import StoreResource
+from nexus_resources.stores import StoreResource, WarehouseResource
 from omics_datastore.ingest.inbox import Drop, read_config, read_drop
 from omics_datastore.ingest.ingest_set import write_ingest_set
 from omics_datastore.ingest.manifest import FileReport
 from omics_datastore.ingest.validation_report import ValidationReport, write_validation_report
 from omics_datastore.storage.layout import INGEST
+from omics_datastore.warehouse.parquet_layout import layout_for
 
 SOURCE_FILES = ["ingest", "source_files"]
 REPORT = ["ingest", "validation_report"]
@@ -61,7 +62,7 @@ source_files = dg.AssetSpec(
     ],
 )
 def create_ingest_files(
-    context: dg.AssetExecutionContext, store: StoreResource, pipelines: PipelinesResource
+    context: dg.AssetExecutionContext, store: StoreResource, warehouse: WarehouseResource, pipelines: PipelinesResource
 ) -> Iterator[AssetResult]:
     """Check the source files of a dataset and make their ingest files."""
     dataset = check_partition(DATASETS, context.partition_key)
@@ -71,7 +72,8 @@ def create_ingest_files(
         config = read_config(objects, drop)
     validate_only = dg.AssetKey(INGEST_FILES) not in context.selected_asset_keys
     requests = request_writer(context, objects, pipelines, "validate" if validate_only else "ingest")
-    job = requests.ingest(dataset, drop.sources, config, validate_only=validate_only)
+    layout = layout_for(warehouse.uri)
+    job = requests.ingest(dataset, drop.sources, config, validate_only=validate_only, parquet=layout)
     job_id = run_pipeline(context, pipelines, job, REPORT if validate_only else INGEST_FILES).job_id
     report = ValidationReport(dataset=dataset, drop_digest=drop.digest, files=ingest_reports(job))
     key = write_validation_report(objects, report)

@@ -23,12 +23,13 @@ _MEGABYTE = 2**20
 def install(storage_hosts: Path, gcs_root: Path | None, stream_rows: int) -> None:
     """Add it all; before ``local_bigquery.grpc.server`` is imported.
 
-    :param storage_hosts: Folder of files, one a bucket, that hold the address of its Cloud Storage emulator; ``default``
-        is for other buckets. Read at every load.
+    :param storage_hosts: Folder of files, one a bucket, that hold the address of its Cloud Storage emulator, read at
+        every load; ``default`` is for other buckets.
     :param gcs_root: Folder whose sub-folders are buckets; asked before the Cloud Storage emulator.
     :param stream_rows: Rows of a Storage Read stream.
     """
     _install_plain_storage()
+    _install_whole_submissions()
     _install_loading(storage_hosts, gcs_root)
     _install_bytes()
     _install_reading(stream_rows)
@@ -45,6 +46,19 @@ def _install_plain_storage() -> None:
         database._attached.add(project_id)
 
     database._attach = attach
+
+
+def _install_whole_submissions() -> None:
+    """Answer 409 to the second of two submissions of one job id even when they come together."""
+    from local_bigquery.jobs import runner
+
+    submit, alone = runner.submit, threading.Lock()
+
+    def submit_alone(*arguments: Any, **options: Any) -> Any:
+        with alone:
+            return submit(*arguments, **options)
+
+    runner.submit = submit_alone
 
 
 def _install_loading(storage_hosts: Path, gcs_root: Path | None) -> None:
@@ -67,7 +81,7 @@ def _install_loading(storage_hosts: Path, gcs_root: Path | None) -> None:
     def _download(host: str, bucket: str, name: str) -> Path:
         where = f"{host.rstrip('/')}/download/storage/v1/b/{bucket}/o/{urllib.parse.quote(name, safe='')}?alt=media"
         try:
-            with urllib.request.urlopen(where) as answer, tempfile.NamedTemporaryFile(delete=False) as file:
+            with urllib.request.urlopen(where) as answer, tempfile.NamedTemporaryFile(delete=False) as file:  # noqa: S310
                 shutil.copyfileobj(answer, file)
         except urllib.error.HTTPError as error:
             raise BigQueryError("notFound", f"Not found: URI gs://{bucket}/{name} (HTTP {error.code})") from error
@@ -129,7 +143,7 @@ def _install_bytes() -> None:
         total = 0
         for item in statistics.referencedTables or []:
             reference = (item.projectId, item.datasetId, item.tableId)
-            ((rows,),) = database.fetch(f"SELECT count(*) FROM {tables.name(*reference)}")
+            ((rows,),) = database.fetch(f"SELECT count(*) FROM {tables.name(*reference)}")  # noqa: S608
             fields = columns(*reference)
             total += rows * 8 * (len(fields) if everything else len(names.intersection(fields)))
         return total

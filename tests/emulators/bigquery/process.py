@@ -11,7 +11,7 @@ import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
-_HERE = Path(__file__).parent
+_ROOT = Path(__file__).resolve().parents[3]
 _ENVIRONMENT = ".venv-bigquery"
 _START_SECONDS = 120
 _started: list[subprocess.Popen[bytes]] = []
@@ -51,7 +51,7 @@ def emulator_python() -> Path:
     :raise FileNotFoundError: When it was not made yet.
     """
     asked = os.environ.get("NEXUS_BIGQUERY_EMULATOR_ENVIRONMENT")
-    python = Path(asked or _HERE.parents[2] / _ENVIRONMENT) / "bin" / "python"
+    python = Path(asked or _ROOT / _ENVIRONMENT) / "bin" / "python"
     if not python.exists():
         raise FileNotFoundError(f"the BigQuery emulator is not installed: run 'make {_ENVIRONMENT}/.installed'")
     return python
@@ -90,13 +90,27 @@ def start_bigquery(
     for name in ("gcs", "storage_hosts"):
         (folder / name).mkdir(parents=True, exist_ok=True)
     rest, grpc = ports or (_free_port(), _free_port())
-    command = [str(emulator_python()), str(_HERE / "server.py"), "--port", str(rest), "--grpc-port", str(grpc)]
+    command = [
+        str(emulator_python()),
+        "-m",
+        "tests.emulators.bigquery.server",
+        "--port",
+        str(rest),
+        "--grpc-port",
+        str(grpc),
+    ]
     command += ["--folder", str(folder), "--until-ends", str(until_ends or os.getpid())]
     command += ["--gcs-root", str(folder / "gcs")]
     log = folder / "log.txt"
     with log.open("w") as file:
         process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=file, stderr=file, start_new_session=True, env=_plain_environment()
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=file,
+            start_new_session=True,
+            cwd=_ROOT,
+            env=_plain_environment(),
         )
     _started.append(process)
     deadline = time.monotonic() + _START_SECONDS

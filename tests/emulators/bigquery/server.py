@@ -28,8 +28,7 @@ def main() -> None:
     given = parser.parse_args()
     threading.Thread(target=_end_with, args=(given.until_ends,), daemon=True).start()
 
-    import additions
-    import older_python
+    from tests.emulators.bigquery import additions, older_python
 
     older_python.prepare()
     os.environ.pop("STORAGE_EMULATOR_HOST", None)

@@ -25,6 +25,7 @@ from omics_datastore.warehouse.parquet_layout import ParquetLayout
 from omics_datastore.warehouse.warehouse import Warehouse
 
 COMMITTED = datetime(2026, 1, 2, tzinfo=UTC)
+SMALL_GROUPS = ParquetLayout(counts_row_group=8, cells_row_group=16)
 
 
 @dataclass
@@ -34,7 +35,7 @@ class World:
     store: FolderStore
     warehouse: Warehouse
     sources: dict[str, ad.AnnData]
-    layout: ParquetLayout = ParquetLayout(counts_row_group=8, cells_row_group=16)
+    layout: ParquetLayout = SMALL_GROUPS
 
     @property
     def root(self) -> Path:

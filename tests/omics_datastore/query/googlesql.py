@@ -1,10 +1,13 @@
-"""The real GoogleSQL analyzer and reference evaluator (``zetasql``), with the warehouse tables as its catalog."""
+"""The real GoogleSQL analyzer and reference evaluator (``zetasql``), with the warehouse tables as its catalog.
+
+The query parameters ``ids`` and ``rows`` of the statements of the BigQuery warehouse are declared.
+"""
 
 from collections.abc import Callable
 from typing import Any
 
 from omics_datastore.schema.bigquery import bigquery_schema
-from omics_datastore.schema.tables import TABLES, Column, ColumnType
+from omics_datastore.schema.tables import INGEST_INFO, TABLES, Column, ColumnType, Table
 
 
 class GoogleSQL:
@@ -12,7 +15,14 @@ class GoogleSQL:
 
     def __init__(self) -> None:
         from zetasql.api import CatalogBuilder, TableBuilder
-        from zetasql.types import AnalyzerOptions, LanguageOptions, ProductMode, TypeKind, ZetaSQLBuiltinFunctionOptions
+        from zetasql.types import (
+            AnalyzerOptions,
+            LanguageOptions,
+            ProductMode,
+            Type,
+            TypeKind,
+            ZetaSQLBuiltinFunctionOptions,
+        )
 
         self._service = _start_service()
         language = LanguageOptions.maximum_features()
@@ -34,6 +44,11 @@ class GoogleSQL:
             catalog.add_table(builder.build())
         self._catalog = catalog.build()
         self._options = AnalyzerOptions(language_options=language)
+        text, rows = Type(type_kind=kinds["STRING"]), _struct(INGEST_INFO, kinds)
+        self._options.query_parameters = [
+            AnalyzerOptions.QueryParameter(name=name, type=_array_of(kind))
+            for name, kind in (("ids", text), ("rows", rows))
+        ]
 
     def analyze(self, sql: str) -> Any:
         """Resolve names and types of a statement.
@@ -92,9 +107,26 @@ def _plain(cell: Any) -> Any:
 
 
 def _array(kind: Any) -> Any:
+    from zetasql.types import Type
+
+    return _array_of(Type(type_kind=kind))
+
+
+def _array_of(element: Any) -> Any:
     from zetasql.types import ArrayType, Type, TypeKind
 
-    return Type(type_kind=TypeKind.TYPE_ARRAY, array_type=ArrayType(element_type=Type(type_kind=kind)))
+    return Type(type_kind=TypeKind.TYPE_ARRAY, array_type=ArrayType(element_type=element))
+
+
+def _struct(table: Table, kinds: dict[str, Any]) -> Any:
+    """Return the type of a row of a table, as a query parameter."""
+    from zetasql.types import StructField, StructType, Type, TypeKind
+
+    fields = [
+        StructField(field_name=field["name"], field_type=Type(type_kind=kinds[field["type"]]))
+        for field in bigquery_schema(table)
+    ]
+    return Type(type_kind=TypeKind.TYPE_STRUCT, struct_type=StructType(field=fields))
 
 
 def _start_service() -> Any:

@@ -57,5 +57,7 @@ def emulated_world(emulator: BigQueryEmulator) -> Iterator[World]:
 
     address = new_address()
     yield bigquery_world(address, new_bucket(emulator))
-    with bigquery.Client(PROJECT, credentials=AnonymousCredentials()) as client:
+    # A test may have led the clients elsewhere.
+    options = {"api_endpoint": emulator.rest}
+    with bigquery.Client(PROJECT, credentials=AnonymousCredentials(), client_options=options) as client:
         client.delete_dataset(parse_address(address).dataset, delete_contents=True, not_found_ok=True)

@@ -1,7 +1,7 @@
 """The contract on BigQuery: on the emulator always, and with ``NEXUS_TEST_GCP=1`` and credentials on a real project.
 
-The latter needs ``NEXUS_PROJECT``, ``NEXUS_LOCATION`` and ``NEXUS_ROOT`` (a bucket of that location); it makes datasets of
-its own and removes them.
+The latter needs ``NEXUS_PROJECT``, ``NEXUS_LOCATION`` and ``NEXUS_ROOT`` (a bucket of that location); it makes datasets
+of its own and removes them.
 """
 
 import os
