@@ -9,7 +9,7 @@ from dagster import DagsterExecutionInterruptedError, DagsterRunStatus
 
 from kfp_components.progress import Progress
 from nexus_assets.instance_id import instance_id
-from nexus_assets.policy import DRY_RUN, PIPELINE_JOB, input_failure, input_failures
+from nexus_assets.policy import DRY_RUN, PIPELINE_JOB, PIPELINE_LINK, input_failure, input_failures
 from nexus_resources.pipelines.errors import PipelineFailedError, TransientServiceError
 from nexus_resources.pipelines.job import JobIdentity, PipelineJob
 from nexus_resources.pipelines.labels import INSTANCE, PARTITION, ROOT_RUN, RUN, STEP
@@ -17,13 +17,14 @@ from nexus_resources.pipelines.observer import How, PipelineObserver
 from nexus_resources.pipelines.requests import RequestWriter, Spread
 from nexus_resources.pipelines.resource import PipelinesResource
 from nexus_resources.pipelines.runner import PipelineResult
-from nexus_resources.pipelines.states import JobStatus, TaskStatus
+from nexus_resources.pipelines.states import JobStatus, TaskStatus, format_tasks
 from omics_datastore.errors import InputError
 from omics_datastore.storage.object_store import ObjectStore
 
 METADATA_JOB = "pipeline_job"
 _LOG_SECONDS = 15.0
 _LONGEST_WAIT = 900.0
+_LOGGED_TASKS = 50
 
 
 def request_writer(
@@ -74,7 +75,9 @@ def run_pipeline(
         )
     observer = _Announcer([_LogObserver(context), *pipelines.observers()])
     try:
-        return runner.run(job, observer, consumed_ids=_consumed_ids(context, asset))
+        result = runner.run(job, observer, consumed_ids=_consumed_ids(context, asset))
+        context.log.info(f"Tasks of pipeline job {result.job_id}:\n{format_tasks(result.tasks[:_LOGGED_TASKS])}")
+        return result
     except DagsterExecutionInterruptedError:
         # A worker that is merely killed leaves the job to the retry, which attaches to it.
         run = context.instance.get_run_by_id(context.run.run_id)
@@ -151,7 +154,7 @@ class _LogObserver(PipelineObserver):
         self._logged = 0.0
 
     def submitted(self, job_id: str, link: str, how: How) -> None:
-        self._context.instance.add_run_tags(self._context.run.run_id, {PIPELINE_JOB: job_id})
+        self._context.instance.add_run_tags(self._context.run.run_id, {PIPELINE_JOB: job_id, PIPELINE_LINK: link})
         self._context.log.info(f"Pipeline job {job_id} {how}: {link}")
 
     def state_changed(self, status: JobStatus) -> None:

@@ -25,6 +25,8 @@ DRY_RUN = "nexus/dry_run"
 """Run tag, whatever its value: pipeline jobs are described in the failure of their step, not submitted."""
 PIPELINE_JOB = "nexus/pipeline_job"
 """Run tag: id of the pipeline job a run submitted last."""
+PIPELINE_LINK = "nexus/pipeline_link"
+"""Run tag: console link of that job, or the path of its log."""
 
 
 def apply_policy(spec: dg.AssetSpec) -> dg.AssetSpec:

@@ -1,5 +1,6 @@
 """The contract of a pipeline runner, for every runner (see conftest.py)."""
 
+import os
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -35,7 +36,7 @@ class Background:
             self.error = error
 
     def join(self) -> Exception | None:
-        self._thread.join(30)
+        self._thread.join(1800 if os.environ.get("NEXUS_TEST_GCP") == "1" else 30)
         assert not self._thread.is_alive()
         return self.error
 

@@ -11,7 +11,7 @@ from kfp_components.results import write_failure
 from nexus_assets.instance_id import instance_id
 from nexus_assets.partitions import DATASETS, add_partition
 from nexus_assets.pipeline_run import METADATA_JOB, run_pipeline
-from nexus_assets.policy import DRY_RUN, PIPELINE_JOB
+from nexus_assets.policy import DRY_RUN, PIPELINE_JOB, PIPELINE_LINK
 from nexus_resources.pipelines.job import JobIdentity, PipelineJob
 from nexus_resources.pipelines.observer import PipelineObserver
 from nexus_resources.pipelines.resource import LocalPipelinesResource, PipelinesResource
@@ -65,10 +65,12 @@ def test_the_job_is_named_on_the_run_and_in_its_log(world: World) -> None:
     job_id = materialized(result)["ingest/ingest_files"][METADATA_JOB]
     assert job_id.startswith("nexus-ingest-data-pipeline-")
     assert only_run(world).tags[PIPELINE_JOB] == job_id
+    assert only_run(world).tags[PIPELINE_LINK] == f"scripted:{job_id}"
     records = world.instance.all_logs(result.run_id)
     messages = [record.user_message for record in records]
     assert f"Pipeline job {job_id} submitted: scripted:{job_id}" in messages
     assert "Task create_ingest_files_job[0] is succeeded." in messages
+    assert any(f"Tasks of pipeline job {job_id}:\ntask  " in (message or "") for message in messages)
 
 
 @pytest.mark.parametrize(("kind", "attempts"), [("retryable", 2), ("permanent", 1)])
