@@ -14,6 +14,7 @@ from nexus_assets.partitions import CURRICULA, check_partition
 from nexus_assets.pipeline_run import request_writer, run_pipeline
 from nexus_assets.policy import AssetResult, blocking_check, check_result, input_failures
 from nexus_assets.report_metadata import place, table
+from nexus_assets.warehouse_cost import cost_metadata
 from nexus_resources.pipelines.resource import PipelinesResource
 from nexus_resources.stores import StoreResource, WarehouseResource
 from omics_datastore.keys import parse_curriculum_partition
@@ -46,6 +47,7 @@ def plan(
 
     name, version = parse_curriculum_partition(check_partition(CURRICULA, context.partition_key))
     objects = store.open()
+    cost: dict[str, dg.MetadataValue] = {}
     with input_failures():
         if pipelines.client_calls == "pipeline":
             requests = request_writer(context, objects, pipelines, "plan")
@@ -55,15 +57,15 @@ def plan(
             planned = read_plan(objects, name, version)
         else:
             specification = load_specification(objects, name, version)
-            planned = plan_curriculum(
-                specification, version, warehouse.open(), objects, bins_per_group=pipelines.bins_per_group
-            )
+            opened = warehouse.open()
+            planned = plan_curriculum(specification, version, opened, objects, bins_per_group=pipelines.bins_per_group)
+            cost = cost_metadata(opened.usage())
     for warning in planned.warnings:
         context.log.warning(warning)
-    return _result(planned, objects.uri(plan_key(name, version)))
+    return _result(planned, objects.uri(plan_key(name, version)), cost)
 
 
-def _result(planned: "CurriculumPlan", address: str) -> AssetResult:
+def _result(planned: "CurriculumPlan", address: str, cost: dict[str, dg.MetadataValue]) -> AssetResult:
     binned = sum(item.cells for item in planned.bins)
     pinned = sum(ingest.cells for ingest in planned.ingests)
     full = all(item.cells == planned.bin_size for item in planned.bins[:-1])
@@ -94,6 +96,7 @@ def _result(planned: "CurriculumPlan", address: str) -> AssetResult:
                 ]
             ),
             "warnings": table([{"warning": warning} for warning in planned.warnings]),
+            **cost,
         },
         data_version=dg.DataVersion(planned.specification_digest[:16]),
         check_results=[

@@ -1,6 +1,7 @@
 """The snapshot: what the warehouse shows now, with plots. The barrier between ingest and curricula."""
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import dagster as dg
 import polars as pl
@@ -8,9 +9,13 @@ import polars as pl
 from nexus_assets.plots import bars, histogram
 from nexus_assets.policy import AssetResult
 from nexus_assets.report_metadata import picture, place, table
+from nexus_assets.warehouse_cost import cost_metadata
 from nexus_resources.stores import WarehouseResource
 from omics_datastore.keys import digest
 from omics_datastore.query.filters import CellFilter
+
+if TYPE_CHECKING:
+    from omics_datastore.warehouse.warehouse import Warehouse
 
 SNAPSHOT = ["warehouse", "snapshot"]
 _TOP = 12
@@ -44,16 +49,16 @@ def snapshot(warehouse: WarehouseResource) -> AssetResult:
         "by_dataset": table(datasets.sort("cell_count", "dataset", descending=[True, False]).to_dicts()),
     }
     if current.height:
-        metadata.update(_plots(warehouse, current["ingest_id"].to_list()))
+        metadata.update(_plots(opened, current["ingest_id"].to_list()))
+    metadata.update(cost_metadata(opened.usage()))
     version = digest(sorted(current["ingest_id"].to_list()))[:16]
     return dg.MaterializeResult(metadata=metadata, data_version=dg.DataVersion(version))
 
 
-def _plots(warehouse: WarehouseResource, ingest_ids: list[str]) -> Iterator[tuple[str, dg.MetadataValue]]:
+def _plots(opened: "Warehouse", ingest_ids: list[str]) -> Iterator[tuple[str, dg.MetadataValue]]:
     from omics_datastore.query.cells import column_values, selected_cells
     from omics_datastore.query.distribution import CLASSES_PER_DECADE, log_histogram
 
-    opened = warehouse.open()
     cells = selected_cells(CellFilter(), ingest_ids)
     for column in ("dataset", "tissue", "cell_type", "assay"):
         counts = opened.query(column_values(cells, column)).head(_TOP)

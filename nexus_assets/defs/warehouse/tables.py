@@ -15,6 +15,7 @@ from nexus_assets.partitions import DATASETS
 from nexus_assets.pipeline_run import request_writer, run_pipeline
 from nexus_assets.policy import AssetResult, blocking_check, check_result
 from nexus_assets.report_metadata import place, table
+from nexus_assets.warehouse_cost import cost_metadata
 from nexus_resources.pipelines.requests import load_result
 from nexus_resources.pipelines.resource import PipelinesResource
 from nexus_resources.stores import StoreResource, WarehouseResource
@@ -92,6 +93,7 @@ def load_warehouse(
     current = opened.ingests().filter(pl.col("is_current"))["ingest_id"].to_list()
     checks = _check_totals(manifests, totals, current)
     rows = _expected_rows(manifests)
+    cost = cost_metadata(opened.usage())
     for table_ in (*DATA_TABLES, INGEST_INFO):  # an asset must come after those it depends on
         yield dg.MaterializeResult(
             asset_key=_key(table_),
@@ -101,6 +103,7 @@ def load_warehouse(
                 "committed": len(committed),
                 "unchanged": len(unchanged),
                 "ingests": table(_ingest_rows(manifests)),
+                **(cost if table_ is INGEST_INFO else {}),
             },
             check_results=checks[table_.name],
         )
