@@ -2,6 +2,7 @@
 
 import shutil
 import sys
+import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,6 @@ from tests.emulators.storage.client import StorageEmulator
 
 ROOT = Path(__file__).resolve().parents[2]
 JOB = "projects/nexus-test/locations/europe-west4/jobs/nexus-run"
-BUCKET = "nexus-dagster-logs"
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,7 @@ class Production:
     """What stands in for the cloud, and where Dagster's home is."""
 
     home: Path
+    bucket: str
     postgres: Postgres
     cloud_run: CloudRunJob
 
@@ -32,16 +33,25 @@ class Production:
         return dg.DagsterInstance.from_config(str(self.home))
 
 
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    with running_postgres() as server:
+        yield server
+
+
 @pytest.fixture(scope="module")
-def production(tmp_path_factory: pytest.TempPathFactory, storage_server: StorageEmulator) -> Iterator[Production]:
+def production(
+    postgres: Postgres, storage_server: StorageEmulator, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Production]:
     home = tmp_path_factory.mktemp("dagster-home")
+    bucket = f"nexus-logs-{uuid.uuid4().hex}"
     shutil.copy(ROOT / "deploy/dagster.yaml", home)
-    storage_server.make_bucket(BUCKET)
-    with running_postgres() as postgres, pytest.MonkeyPatch.context() as patch:
+    storage_server.make_bucket(bucket)
+    with pytest.MonkeyPatch.context() as patch:
         settings = {
             **postgres.environment,
             "DAGSTER_HOME": str(home),
-            "DAGSTER_LOG_BUCKET": BUCKET,
+            "DAGSTER_LOG_BUCKET": bucket,
             "DAGSTER_RUN_JOB": JOB,
             "STORAGE_EMULATOR_HOST": storage_server.address,
             "PYTHONPATH": str(ROOT),
@@ -51,4 +61,4 @@ def production(tmp_path_factory: pytest.TempPathFactory, storage_server: Storage
         job = CloudRunJob(JOB, [sys.executable, "-m", "dagster"], job_environment(), home)
         with serve(job) as address:
             patch.setenv(ENDPOINT, address)
-            yield Production(home, postgres, job)
+            yield Production(home, bucket, postgres, job)

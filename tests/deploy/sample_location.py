@@ -1,4 +1,4 @@
-"""A code location of two jobs for the tests of the instance: one that ends, one that waits to be told to."""
+"""A code location of three jobs for the tests of the instance: one ends, one fails, one waits to be told."""
 
 import time
 
@@ -21,6 +21,11 @@ def wait(context: dg.OpExecutionContext) -> None:
         time.sleep(0.1)
 
 
+@dg.op
+def fail() -> None:
+    raise dg.Failure("wrong input", allow_retries=False)
+
+
 @dg.job(executor_def=dg.in_process_executor)
 def ends() -> None:
     answer()
@@ -31,5 +36,10 @@ def waits() -> None:
     wait()
 
 
+@dg.job(executor_def=dg.in_process_executor)
+def fails() -> None:
+    fail()
+
+
 nightly = dg.ScheduleDefinition(name="nightly", job=ends, cron_schedule="0 3 * * *")
-defs = dg.Definitions(jobs=[ends, waits], schedules=[nightly])
+defs = dg.Definitions(jobs=[ends, fails, waits], schedules=[nightly])

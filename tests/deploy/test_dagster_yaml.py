@@ -1,12 +1,9 @@
 """``deploy/dagster.yaml``: loaded by Dagster, over a real PostgreSQL, with runs executed and read back through it."""
 
-import asyncio
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import dagster as dg
-import httpx
 import psycopg2
 import pytest
 from dagster._check import CheckError
@@ -14,16 +11,13 @@ from dagster._core.definitions.run_request import InstigatorType
 from dagster._core.launcher.base import WorkerStatus
 from dagster._core.scheduler.instigation import TickData, TickStatus
 from dagster._core.storage.compute_log_manager import ComputeIOType
-from dagster._core.workspace.context import BaseWorkspaceRequestContext, WorkspaceProcessContext
-from dagster._core.workspace.load_target import PythonFileTarget
-from dagster_webserver.webserver import DagsterWebserver
+from dagster._core.workspace.context import BaseWorkspaceRequestContext
 
-from nexus_assets import policy
 from nexus_resources.cloud_run_launcher import EXECUTION, CloudRunError, CloudRunLauncher
-from nexus_resources.run_coordinator import REQUESTED_BY, RequestedByRunCoordinator
+from nexus_resources.run_coordinator import RequestedByRunCoordinator
 from omics_datastore.errors import InputError
 from tests.deploy import sample_location
-from tests.deploy.conftest import BUCKET, JOB, Production
+from tests.deploy.conftest import JOB, Production
 from tests.deploy.postgres_server import DATABASE, USER
 
 WITHOUT_WORKSPACE: BaseWorkspaceRequestContext = None  # type: ignore[assignment]
@@ -169,40 +163,8 @@ def test_schedules_pools_and_events_are_tables(instance: dg.DagsterInstance, pro
     assert {"bulk_actions", "asset_keys", "dynamic_partitions", "alembic_version"} <= tables
 
 
-LAUNCH = """mutation($given: ExecutionParams!) {
-  launchRun(executionParams: $given) {
-    ... on LaunchRunSuccess { run { runId status } }
-    ... on PythonError { message }
-  }
-}"""
-
-
-def test_who_asked_for_a_run_in_the_web_ui(instance: dg.DagsterInstance) -> None:
-    target = PythonFileTarget(sample_location.__file__, None, working_directory=None, location_name="sample")
-    selector = {"repositoryLocationName": "sample", "repositoryName": "__repository__", "jobName": "ends"}
-    body = {"query": LAUNCH, "variables": {"given": {"selector": selector, "runConfigData": {}}}}
-    asked = {}
-    with WorkspaceProcessContext(instance, target) as process:
-        web = DagsterWebserver(process).create_asgi_app()
-        for email in ("accounts.google.com:ada@example.org", None):
-            headers = {} if email is None else {"X-Goog-Authenticated-User-Email": email}
-            launched = asyncio.run(_post(web, body, headers))["data"]["launchRun"]["run"]
-            assert launched["status"] == "QUEUED"
-            queued = instance.get_run_by_id(launched["runId"])
-            assert queued is not None
-            asked[email] = queued.tags.get(REQUESTED_BY)
-    assert asked == {"accounts.google.com:ada@example.org": "ada@example.org", None: None}
-    assert REQUESTED_BY == policy.REQUESTED_BY
-
-
-async def _post(web: Any, body: dict[str, Any], headers: dict[str, str]) -> Any:
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app=web), base_url="http://nexus") as browser:
-        answer = await browser.post("/graphql", json=body, headers=headers, timeout=60)
-    return answer.json()
-
-
 def test_a_wrong_bucket_stops_the_instance(production: Production, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DAGSTER_LOG_BUCKET", f"not-{BUCKET}")
+    monkeypatch.setenv("DAGSTER_LOG_BUCKET", f"not-{production.bucket}")
     with pytest.raises(CheckError, match="Invariant failed"):
         _ = production.open_instance().compute_log_manager
 
