@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from omics_datastore.warehouse.warehouse import WarehouseUsage
 
 QUERY_DOLLARS = 6.25 / 2**40
-"""US dollars a byte billed: BigQuery on demand (cloud.google.com/bigquery/pricing); the free TiB a month is not counted."""
+"""US dollars a byte billed: BigQuery on demand (its pricing page); the free TiB a month is not counted."""
 
 READ_DOLLARS = 1.32 / 2**40
 """US dollars a byte read by the Storage Read API (the same page; 300 TiB of each month are free, not counted)."""
