@@ -56,6 +56,24 @@ def rotation(seed: int) -> int:
     return 0 if seed == 0 else _word("rotation", seed) >> 1
 
 
+def key_spans(first_key: int, parts: int) -> list[tuple[int, int]]:
+    """Divide the key space, going round from a key, into spans of about one width.
+
+    :param first_key: Where to begin, in [0, 2**63).
+    :param parts: How many spans to make, at least one; one more when the space is wrapped inside a span.
+    :return: First and last key of each span; going through them gives every key once, in rotated order.
+    """
+    spans: list[tuple[int, int]] = []
+    for part in range(parts):
+        first = first_key + KEY_SPACE * part // parts
+        last = first_key + KEY_SPACE * (part + 1) // parts - 1
+        if first < KEY_SPACE <= last:
+            spans += [(first, KEY_SPACE - 1), (0, last - KEY_SPACE)]
+        else:
+            spans.append((first % KEY_SPACE, last % KEY_SPACE))
+    return spans
+
+
 def permutation(length: int, *words: str | int) -> NDArray[np.int64]:
     """Return a reproducible permutation.
 

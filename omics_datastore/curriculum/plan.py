@@ -17,7 +17,7 @@ from omics_datastore.curriculum.specification import CurriculumSpecification
 from omics_datastore.errors import CorruptionError, InputError
 from omics_datastore.keys import make_curriculum_partition
 from omics_datastore.query.curriculum import cells_in_store_order
-from omics_datastore.shuffle import rotation
+from omics_datastore.shuffle import key_spans, rotation
 from omics_datastore.storage.documents import read_document, write_document
 from omics_datastore.storage.layout import (
     curriculum_folder,
@@ -159,12 +159,14 @@ def _make_plan(
 def _ordered_cells(
     specification: CurriculumSpecification, sources: list[ObsSource], selection: Selection, warehouse: Warehouse
 ) -> Iterator[pl.DataFrame]:
-    expression = cells_in_store_order(
-        selection.cells, [source.column for source in sources], rotation(specification.seed)
-    )
+    first, columns = rotation(specification.seed), [source.column for source in sources]
+    parts = 1 if warehouse.sort_limit is None else -(-selection.total_cells // warehouse.sort_limit)
+    # Keys are evenly spread, so spans of one width hold about as many cells each.
+    spans = key_spans(first, parts) if parts > 1 else [None]
     names = {f"obs_{number}": f"{OBS_PREFIX}{source.name}" for number, source in enumerate(sources)}
-    for frame in warehouse.stream(expression, _STREAM_ROWS):
-        yield frame.rename(names)
+    for span in spans:
+        for frame in warehouse.stream(cells_in_store_order(selection.cells, columns, first, span), _STREAM_ROWS):
+            yield frame.rename(names)
 
 
 def _regroup(frames: Iterator[pl.DataFrame], rows: int) -> Iterator[pl.DataFrame]:

@@ -49,16 +49,22 @@ def distinct_values(cells: ir.Table, columns: Sequence[str]) -> ir.Table:
     return ibis.union(*parts)
 
 
-def cells_in_store_order(cells: ir.Table, columns: Sequence[str], first_key: int) -> ir.Table:
+def cells_in_store_order(
+    cells: ir.Table, columns: Sequence[str], first_key: int, span: tuple[int, int] | None = None
+) -> ir.Table:
     """List the selected cells in the order of their shuffle keys, beginning at a key and going round.
 
     :param cells: Result of :func:`omics_datastore.query.cells.selected_cells`.
     :param columns: Columns as :func:`omics_datastore.query.columns.cell_column` takes them.
     :param first_key: The key to begin at.
+    :param span: First and last key of the cells to list; by default all.
     :return: ``ingest_id``, ``cell_index``, ``shuffle_key``, ``n_features``, and ``obs_<i>`` for the i-th column.
     """
     values = {f"obs_{number}": cell_column(cells, name) for number, name in enumerate(columns)}
     chosen = cells.select("ingest_id", "cell_index", "shuffle_key", "n_features", **values)
+    if span is not None:
+        first, last = (ibis.literal(key, "int64") for key in span)
+        chosen = chosen.filter(chosen["shuffle_key"] >= first, chosen["shuffle_key"] <= last)
     later = chosen["shuffle_key"] < ibis.literal(first_key, "int64")
     return chosen.order_by([later, "shuffle_key", "ingest_id", "cell_index"])
 

@@ -64,6 +64,9 @@ class BigQueryWarehouse(Warehouse):
         self._committed: set[str] = set()
         self._lock = threading.Lock()
 
+    # The last step of an ORDER BY runs on one machine of BigQuery, whose memory is not large.
+    sort_limit = 10_000_000
+
     @property
     def uri(self) -> str:
         return self._address.uri

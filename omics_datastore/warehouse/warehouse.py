@@ -57,6 +57,9 @@ class WarehouseUsage:
 class Warehouse(ABC):
     """Hold the four tables of :mod:`omics_datastore.schema.tables`."""
 
+    sort_limit: int | None = None
+    """Rows that one ordered query should give at most; ``None`` where any number is sorted."""
+
     @property
     @abstractmethod
     def uri(self) -> str:

@@ -227,16 +227,15 @@ class WarehouseContract:
     def test_ingests_are_ordered(self, world: World) -> None:
         made = [
             world.make(dataset, source, version=version)
-            for dataset in ("b", "a")
-            for source in ("y", "x")
+            for dataset, source in (("b", "y"), ("b", "x"), ("a", "y"))
             for version in (2, 1)
         ]
         for at, item in enumerate(made):
             world.open().load([item.manifest], NOON + timedelta(seconds=at))
         ingests = world.open().ingests()
         assert ingests.equals(ingests.sort("dataset", "source_uri", "committed_at"))
-        assert ingests["source_generation"].to_list() == ["2", "1"] * 4
-        assert ingests["is_current"].to_list() == [False, True] * 4
+        assert ingests["source_generation"].to_list() == ["2", "1"] * 3
+        assert ingests["is_current"].to_list() == [False, True] * 3
 
     def test_a_time_without_a_zone_is_a_bug(self, world: World) -> None:
         made = world.make()

@@ -1,10 +1,12 @@
 """Shuffle keys, rotations and permutations: in range, spread, and the same for ever."""
 
+import itertools
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from omics_datastore.shuffle import KEY_SPACE, permutation, rotation, shuffle_keys
+from omics_datastore.shuffle import KEY_SPACE, key_spans, permutation, rotation, shuffle_keys
 
 SHA = "a" * 64
 
@@ -64,3 +66,13 @@ def test_values_never_change() -> None:
     ]
     assert [rotation(seed) for seed in (0, 1, 7)] == [0, 2533368631514104501, 7052321923970919454]
     assert permutation(8, 0, "bin", 3).tolist() == [1, 7, 3, 5, 6, 0, 4, 2]
+
+
+@given(st.integers(0, KEY_SPACE - 1), st.integers(1, 40))
+def test_spans_go_round_the_key_space_once(first_key: int, parts: int) -> None:
+    spans = key_spans(first_key, parts)
+    assert parts <= len(spans) <= parts + 1
+    assert spans[0][0] == first_key
+    assert sum(last - first + 1 for first, last in spans) == KEY_SPACE
+    assert all(first == (before + 1) % KEY_SPACE for (_, before), (first, _) in itertools.pairwise(spans))
+    assert all(0 <= first <= last < KEY_SPACE for first, last in spans)

@@ -1,5 +1,6 @@
 """What a plan decides: cells, their order, pins, obs columns; and what it refuses."""
 
+import shutil
 from typing import Any
 
 import polars as pl
@@ -51,6 +52,17 @@ def test_cells_are_rotated_and_permuted_by_the_seed(world: World, seed: int) -> 
         ordered = expected[number * 20 : number * 20 + 20]
         places = permutation(len(ordered), seed, number)
         assert found[number * 20 : number * 20 + 20] == [ordered[place] for place in places]
+
+
+@pytest.mark.parametrize("limit", [1, 20, 70])
+@pytest.mark.parametrize("seed", [0, 3])
+def test_cells_that_are_ordered_in_spans_of_keys_are_planned_the_same(world: World, limit: int, seed: int) -> None:
+    whole = plan(world, specification(seed=seed))
+    files = tree(world)
+    shutil.rmtree(world.root / "extracts")
+    world.warehouse.sort_limit = limit
+    assert plan(world, specification(seed=seed)) == whole
+    assert tree(world) == files
 
 
 def test_seeds_give_other_orders(world: World) -> None:

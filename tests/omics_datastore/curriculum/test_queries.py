@@ -36,6 +36,7 @@ def queries(ids: list[str]) -> dict[str, tuple[ir.Table, bool]]:
         "distinct_values": (distinct_values(cells, TEXT), False),
         "one distinct_values": (distinct_values(cells, TEXT[:1]), False),
         "cells_in_store_order": (cells_in_store_order(cells, COLUMNS, 2**62), True),
+        "cells_in_store_order of a span": (cells_in_store_order(cells, COLUMNS, 2**62, (2**61, 2**63 - 1)), True),
         "features_of_ingests": (features_of_ingests(ids), False),
     }
 

@@ -50,13 +50,16 @@ def bigquery_world(address: str, store: ObjectStore) -> World:
 
 
 @contextmanager
-def emulated_world(emulator: BigQueryEmulator) -> Iterator[World]:
-    """Give a world of its own in the emulator, and drop it: the emulator is slower the more tables it has."""
+def emulated_world(emulator: BigQueryEmulator, store: ObjectStore | None = None) -> Iterator[World]:
+    """Give a world of its own in the emulator, and drop it: the emulator is slower the more tables it has.
+
+    :param store: Store that its load jobs can read; by default a new bucket that is a folder.
+    """
     from google.auth.credentials import AnonymousCredentials
     from google.cloud import bigquery
 
     address = new_address()
-    yield bigquery_world(address, new_bucket(emulator))
+    yield bigquery_world(address, store or new_bucket(emulator))
     # A test may have led the clients elsewhere.
     options = {"api_endpoint": emulator.rest}
     with bigquery.Client(PROJECT, credentials=AnonymousCredentials(), client_options=options) as client:

@@ -1,4 +1,4 @@
-"""The contract on BigQuery: on the emulator always, and with ``NEXUS_TEST_GCP=1`` and credentials on a real project.
+"""The contract on BigQuery: with the emulators always, and with ``NEXUS_TEST_GCP=1`` and credentials on a real project.
 
 The latter needs ``NEXUS_PROJECT``, ``NEXUS_LOCATION`` and ``NEXUS_ROOT`` (a bucket of that location); it makes datasets
 of its own and removes them.
@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from omics_datastore.storage.open import open_store
 from tests.contracts.warehouse_contract import WarehouseContract, World, counts_equal_the_source
 from tests.emulators.bigquery.process import BigQueryEmulator
+from tests.emulators.storage.client import StorageEmulator
 from tests.omics_datastore.warehouse.bigquery_world import bigquery_world, emulated_world
 
 
@@ -41,8 +42,12 @@ class _Slower(WarehouseContract):
 
 class TestBigQueryWarehouse(_Slower):
     @pytest.fixture
-    def world(self, bigquery_emulator: BigQueryEmulator) -> Iterator[World]:
-        with emulated_world(bigquery_emulator) as world:
+    def world(
+        self, bigquery_emulator: BigQueryEmulator, storage_emulator: StorageEmulator, cloud_root: str
+    ) -> Iterator[World]:
+        store = open_store(cloud_root)
+        bigquery_emulator.load_from(storage_emulator.address, cloud_root.split("/")[2])
+        with emulated_world(bigquery_emulator, store) as world:
             yield world
 
 
