@@ -54,7 +54,7 @@ def test_cells_are_rotated_and_permuted_by_the_seed(world: World, seed: int) -> 
         assert found[number * 20 : number * 20 + 20] == [ordered[place] for place in places]
 
 
-@pytest.mark.parametrize("limit", [1, 20, 70])
+@pytest.mark.parametrize("limit", [9, 70])
 @pytest.mark.parametrize("seed", [0, 3])
 def test_cells_that_are_ordered_in_spans_of_keys_are_planned_the_same(world: World, limit: int, seed: int) -> None:
     whole = plan(world, specification(seed=seed))
