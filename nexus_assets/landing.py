@@ -5,13 +5,16 @@ A drop that cannot be read becomes a sentence, and is looked at again on the nex
 """
 
 import json
+import math
+import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import PurePosixPath
 
+from omics_datastore.errors import InputError
 from omics_datastore.ingest.inbox import Drop, read_inbox
 from omics_datastore.keys import KEY_PATTERN, digest, propose_key
-from omics_datastore.storage.layout import FEATURE_SCHEMAS, SPECIFICATIONS
+from omics_datastore.storage.layout import FEATURE_SCHEMAS, INBOX, SPECIFICATIONS
 from omics_datastore.storage.object_store import ObjectStore, StoredObject
 
 Seen = dict[str, str]
@@ -61,17 +64,22 @@ class Landings:
     problems: list[str] = field(default_factory=list)
 
 
-def find_landings(store: ObjectStore, cursor: LandingCursor, now: float, quiet_seconds: float) -> Landings:
-    """Compare the folders with what was seen.
+def find_landings(
+    store: ObjectStore, cursor: LandingCursor, now: float, quiet_seconds: float, *, seconds: float = math.inf
+) -> Landings:
+    """Compare the folders with what was seen. Only these three folders are listed, each once.
 
     :param store: Object store.
     :param cursor: What was taken so far; names that are gone are taken off it.
     :param now: Seconds since 1970.
     :param quiet_seconds: How long a drop must not have changed.
+    :param seconds: How long listing may take.
     :return: What is new.
+    :raise InputError: When listing takes longer: what was not listed is not taken for gone.
     """
     found = Landings()
-    inbox = read_inbox(store)
+    deadline = time.monotonic() + seconds
+    inbox = read_inbox(store, _listed(store, INBOX, deadline))
     found.problems += inbox.problems
     for name, drop in inbox.drops.items():
         if cursor.datasets.get(name) == drop.digest:
@@ -85,7 +93,9 @@ def find_landings(store: ObjectStore, cursor: LandingCursor, now: float, quiet_s
         (FEATURE_SCHEMAS, ".csv", cursor.feature_schemas, found.feature_schemas),
         (SPECIFICATIONS, ".yaml", cursor.curricula, found.curricula),
     ):
-        files = {PurePosixPath(entry.key).stem: entry for entry in _files(store, folder, suffix, found.problems)}
+        files = {
+            PurePosixPath(entry.key).stem: entry for entry in _files(store, folder, suffix, found.problems, deadline)
+        }
         for name in set(seen) - set(files):
             del seen[name]
         for name, entry in files.items():
@@ -99,8 +109,20 @@ def find_landings(store: ObjectStore, cursor: LandingCursor, now: float, quiet_s
     return found
 
 
-def _files(store: ObjectStore, folder: str, suffix: str, problems: list[str]) -> Iterator[StoredObject]:
-    for entry in store.entries(folder):
+def _listed(store: ObjectStore, folder: str, deadline: float) -> Iterator[StoredObject]:
+    for count, entry in enumerate(store.entries(folder)):
+        if time.monotonic() > deadline:
+            raise InputError(
+                f"{store.uri(folder.rstrip('/'))} could not be listed in time: there are more than {count:,} objects; "
+                "move source files out of it that are in the warehouse."
+            )
+        yield entry
+
+
+def _files(
+    store: ObjectStore, folder: str, suffix: str, problems: list[str], deadline: float
+) -> Iterator[StoredObject]:
+    for entry in _listed(store, folder, deadline):
         path = PurePosixPath(entry.key.removeprefix(folder))
         if len(path.parts) > 1:
             continue

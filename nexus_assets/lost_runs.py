@@ -2,8 +2,10 @@
 
 Dagster notices only a worker that its own daemon watches. A run of the command line is executed by the command's
 process, which holds a lock as long as it lives; a run of ``nexus up`` by a server that answers as long as it lives.
+An instance may have several homes, on machines that share its database: a lock is judged only in the home it lies in.
 """
 
+import contextlib
 import fcntl
 import json
 import socket
@@ -20,6 +22,8 @@ PROCESS = "nexus/process"
 """Run tag: name of the lock that the process of the run holds."""
 _SERVER = ".dagster/grpc_info"
 _FOLDER = "processes"
+_HOME = "home"
+"""Name of the file that holds the id of a home."""
 _SECONDS = 2.0
 _EXECUTED = (dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING)
 
@@ -31,9 +35,8 @@ def running_process(instance: dg.DagsterInstance) -> Iterator[str]:
     :param instance: Dagster instance.
     :return: A context manager that yields the value of the tag :data:`PROCESS`.
     """
-    name = uuid.uuid4().hex
+    name = f"{_home(instance)}.{uuid.uuid4().hex}"
     lock = _lock(instance, name)
-    lock.parent.mkdir(parents=True, exist_ok=True)
     with lock.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         try:
@@ -62,11 +65,25 @@ def _is_lost(instance: dg.DagsterInstance, run: dg.DagsterRun, *, servers: bool)
         return False
     if server is not None:
         return servers and not _answers(json.loads(server))
-    return process is not None and not _is_held(_lock(instance, process))
+    if process is None or process.partition(".")[0] != _home(instance):
+        return False
+    return not _is_held(_lock(instance, process))
 
 
 def _lock(instance: dg.DagsterInstance, name: str) -> Path:
     return Path(instance.root_directory) / _FOLDER / f"{name}.lock"
+
+
+def _home(instance: dg.DagsterInstance) -> str:
+    """Return the id of this home of the instance, given when it is asked for the first time."""
+    file = Path(instance.root_directory) / _FOLDER / _HOME
+    file.parent.mkdir(parents=True, exist_ok=True)
+    partial = file.with_name(f"{_HOME}-{uuid.uuid4().hex}")
+    partial.write_text(uuid.uuid4().hex)
+    with contextlib.suppress(FileExistsError):
+        file.hardlink_to(partial)
+    partial.unlink()
+    return file.read_text()
 
 
 def _is_held(lock: Path) -> bool:

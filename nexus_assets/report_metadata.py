@@ -2,9 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from typing import Any
+from urllib.parse import quote
 
 import dagster as dg
 
+_CONSOLE = "https://console.cloud.google.com"
 FIRST = 50
 """Rows of a long list that are shown."""
 
@@ -22,13 +24,34 @@ def table(rows: Sequence[Mapping[str, Any]]) -> dg.MetadataValue[Any]:
     return dg.MetadataValue.table(records=records, schema=dg.TableSchema(columns=columns))
 
 
-def place(address: str) -> dg.MetadataValue[Any]:
-    """Show where something is: a path, or a link when the address is one.
+def place(address: str, *, folder: bool = False) -> dg.MetadataValue[Any]:
+    """Show where something is: a path, or a link; what is in a bucket or in BigQuery opens in the Cloud Console.
 
-    :param address: Path or URL.
+    :param address: Path, URL, ``gs://…`` or ``bigquery://…``.
+    :param folder: Whether an address in a bucket is a folder's.
     :return: The value.
     """
-    return dg.MetadataValue.url(address) if "://" in address else dg.MetadataValue.path(address)
+    if "://" not in address:
+        return dg.MetadataValue.path(address)
+    return dg.MetadataValue.url(console_link(address, folder=folder))
+
+
+def console_link(address: str, *, folder: bool) -> str:
+    """Return the page of the Cloud Console for an address.
+
+    :param address: ``gs://<bucket>/<name>``, ``bigquery://<project>/<dataset>?…``, or another URL, which stays.
+    :param folder: Whether an address in a bucket is a folder's.
+    :return: A link.
+    """
+    scheme, _, rest = address.partition("://")
+    owner, _, name = rest.partition("/")
+    if scheme == "gs":
+        page = "browser" if folder else "browser/_details"
+        return f"{_CONSOLE}/storage/{page}/{owner}/{quote(name.strip('/'))}".rstrip("/")
+    if scheme == "bigquery":
+        dataset = f"!1m4!1m3!3m2!1s{owner}!2s{name.partition('?')[0]}"
+        return f"{_CONSOLE}/bigquery?project={owner}&ws={dataset}"
+    return address
 
 
 def picture(png: bytes) -> dg.MetadataValue[Any]:

@@ -5,8 +5,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ConfigDict, Field, ValidationError
 
+from nexus_resources.gcp_settings import DEFAULTS, GcpSettings, check_gcp, check_local
 from omics_datastore.errors import InputError
 from omics_datastore.storage.documents import describe
 
@@ -14,13 +15,14 @@ PREFIX = "NEXUS_"
 DEFAULT_ROOT = "nexus-data"
 
 
-class Settings(BaseModel):
+class Settings(GcpSettings):
     """What the environment decides. Every field is read from ``NEXUS_<FIELD>``."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    deployment: Literal["local"] = Field("local", description="Where Nexus runs.")
-    root: str = Field(DEFAULT_ROOT, description="Folder that holds everything.")
+    deployment: Literal["local", "gcp"] = Field("local", description="Where Nexus runs.")
+    root: str = Field(DEFAULT_ROOT, description="Folder, or gs://<bucket>/<prefix> in gcp, that holds everything.")
+    dagster_home: str = Field("", description="Folder of the Dagster instance; dagster/ below a local root by default.")
     tasks: int = Field(2, ge=1, description="Pipeline tasks side by side; kfp.local runs at most two.")
     workers: int = Field(
         default_factory=lambda: max(1, (os.cpu_count() or 2) // 2), ge=1, description="Threads in each task."
@@ -34,13 +36,35 @@ class Settings(BaseModel):
     )
 
     @property
+    def is_gcp(self) -> bool:
+        """Return whether Nexus runs on Google Cloud."""
+        return self.deployment == "gcp"
+
+    @property
+    def store_root(self) -> str:
+        """Return the root of the object store: an absolute path, or ``gs://<bucket>/<prefix>``."""
+        return self.root.rstrip("/") if self.is_gcp else str(self.root_path)
+
+    @property
     def root_path(self) -> Path:
-        """Return the root as an absolute path."""
+        """Return the root of a local deployment as an absolute path.
+
+        :raise InputError: When the root is a bucket.
+        """
+        if self.is_gcp:
+            raise InputError(f"{self.root} is a bucket, and this needs a folder: set NEXUS_DEPLOYMENT=local.")
         return Path(self.root).expanduser().resolve()
 
     @property
-    def dagster_home(self) -> Path:
-        """Return where Dagster keeps its instance."""
+    def dagster_path(self) -> Path:
+        """Return where Dagster keeps its instance.
+
+        :raise InputError: When nothing says where, in gcp.
+        """
+        if self.dagster_home:
+            return Path(self.dagster_home).expanduser().resolve()
+        if self.is_gcp:
+            raise InputError("NEXUS_DAGSTER_HOME is not set: give the folder that holds Dagster's dagster.yaml.")
         return self.root_path / "dagster"
 
 
@@ -49,14 +73,17 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
 
     :param environment: Variables; those of the process by default.
     :return: The settings.
-    :raise InputError: When a variable has a value it cannot have.
+    :raise InputError: When a variable has a value it cannot have, or one is missing.
     """
     variables = os.environ if environment is None else environment
     values = {
         name: variables[PREFIX + name.upper()] for name in Settings.model_fields if variables.get(PREFIX + name.upper())
     }
+    defaults = DEFAULTS if values.get("deployment") == "gcp" else {}
     try:
-        return Settings.model_validate(values)
+        settings = Settings.model_validate({**defaults, **values})
     except ValidationError as error:
         name = PREFIX + str(error.errors()[0]["loc"][0]).upper()
         raise InputError(f"{name}={variables.get(name)!r}: {describe(error)}.") from error
+    (check_gcp if settings.is_gcp else check_local)(settings.root, settings, values)
+    return settings

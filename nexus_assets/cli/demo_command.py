@@ -55,7 +55,7 @@ def demo(cells: int) -> None:
 def _sample(session: Session, cells: int) -> Path:
     from nexus_assets.sample_data import make_sample
 
-    folder = session.settings.root_path / "sample"
+    folder = (session.settings.dagster_path if session.settings.is_gcp else session.settings.root_path) / "sample"
     done = folder / ".done"
     if not done.exists():
         say(f"Making sample data in {folder} …")

@@ -6,41 +6,41 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from functools import partial
 
 import click
 
+from nexus_assets.cli.doctor_cloud import CLOUD_CHECKS, ComplaintError
 from nexus_assets.cli.output import print_json, print_rows
 from nexus_assets.cli.session import Session, open_session
-from omics_datastore.errors import NexusError
+from omics_datastore.errors import InputError, NexusError
 
 _FREE_BYTES = 2 * 2**30
 _FILE_HANDLES = 1024
-
-
-@dataclass(frozen=True)
-class ComplaintError(Exception):
-    """Say what is wrong and how to mend it."""
-
-    message: str
 
 
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def doctor(as_json: bool) -> None:
     """Check this installation and say how to mend what is wrong."""
-    session = open_session()
     rows = []
-    for name, check in _CHECKS.items():
+    for name, check in _checks().items():
         try:
-            rows.append({"check": name, "state": "ok", "found": check(session)})
+            rows.append({"check": name, "state": "ok", "found": check()})
         except ComplaintError as complaint:
             rows.append({"check": name, "state": "FAILED", "found": complaint.message})
         except (OSError, NexusError) as error:
             rows.append({"check": name, "state": "FAILED", "found": str(error)})
     print_json(rows) if as_json else print_rows(rows, "")
     if any(row["state"] != "ok" for row in rows):
-        raise click.exceptions.Exit(1)
+        raise click.exceptions.Exit(2)
+
+
+def _checks() -> dict[str, Callable[[], str]]:
+    """Return the checks of this deployment."""
+    session = open_session()
+    chosen = {**_EVERYWHERE, **(CLOUD_CHECKS if session.settings.is_gcp else _LOCAL), **_WORKING}
+    return {name: partial(check, session) for name, check in chosen.items()}
 
 
 def _python(session: Session) -> str:  # noqa: ARG001
@@ -89,13 +89,17 @@ def _handles(session: Session) -> str:  # noqa: ARG001
 
 
 def _instance(session: Session) -> str:
+    home = session.settings.dagster_path
     try:
         session.instance.get_runs_count()
+    except InputError:
+        raise
     except Exception as error:  # Dagster raises whatever its storage does
+        reason = " ".join(str(error).split())
         raise ComplaintError(
-            f"the Dagster instance in {session.settings.dagster_home} does not open ({error}); mend its dagster.yaml."
+            f"the Dagster instance in {home} does not open ({reason}); mend its dagster.yaml, or the database it names."
         ) from error
-    return str(session.settings.dagster_home)
+    return f"{home} ({type(session.instance.run_storage).__name__})"
 
 
 def _definitions(session: Session) -> str:  # noqa: ARG001
@@ -137,15 +141,17 @@ def _warehouse(session: Session) -> str:
     return f"{ingests.height} ingests, {int(ingests['is_current'].sum())} current"
 
 
-_CHECKS: dict[str, Callable[[Session], str]] = {
-    "python": _python,
+_EVERYWHERE: dict[str, Callable[[Session], str]] = {"python": _python}
+_LOCAL: dict[str, Callable[[Session], str]] = {
     "root folder": _root,
     "disk space": _space,
     "hard links": _links,
+    "pipeline tasks": _kfp,
+}
+_WORKING: dict[str, Callable[[Session], str]] = {
     "file handles": _handles,
     "dagster instance": _instance,
     "definitions": _definitions,
     "pipelines": _pipelines,
-    "pipeline tasks": _kfp,
     "warehouse": _warehouse,
 }

@@ -10,7 +10,8 @@ from nexus_assets.cli.runs import load_job, run_job
 from nexus_assets.cli.session import Session, open_session
 from omics_datastore.errors import InputError
 from omics_datastore.ingest.configuration import DatasetConfig
-from omics_datastore.ingest.inbox import SUFFIX, place_in_inbox, read_drop
+from omics_datastore.ingest.inbox import SUFFIX, read_drop
+from omics_datastore.ingest.placement import place_in_inbox
 from omics_datastore.ingest.validation_report import ValidationReport, read_validation_report
 from omics_datastore.keys import check_key
 from omics_datastore.storage.documents import parse_yaml
@@ -58,7 +59,7 @@ def ingest_dataset(
     from nexus_assets.policy import DROP
 
     job = load_job(session, "validate_dataset" if validate_only else "ingest_dataset")
-    placement = place_in_inbox(session.settings.root_path, dataset, files, config)
+    placement = place_in_inbox(session.store, dataset, files, config)
     try:
         drop = read_drop(session.store, dataset)
         add_partition(session.instance, DATASETS, dataset)

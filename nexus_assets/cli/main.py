@@ -25,7 +25,7 @@ from omics_datastore.version import NEXUS_VERSION
 
 @click.group(cls=SuggestingGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(NEXUS_VERSION, prog_name="nexus")
-@click.option("--root", metavar="FOLDER", help="Folder that holds everything (NEXUS_ROOT; ./nexus-data).")
+@click.option("--root", metavar="ROOT", help="Folder, or gs:// address, of everything (NEXUS_ROOT; ./nexus-data).")
 def cli(root: str | None) -> None:
     """Turn AnnData files into a warehouse and into curricula to train on."""
     if root is not None:

@@ -4,8 +4,9 @@ from typing import Any
 
 from kfp_components.progress import Progress
 from nexus_resources.pipelines.observer import How, PipelineObserver
-from nexus_resources.pipelines.resource import LocalPipelinesResource
+from nexus_resources.pipelines.resource import LocalPipelinesResource, PipelinesResource
 from nexus_resources.pipelines.states import JobStatus
+from nexus_resources.pipelines.vertex_resource import VertexPipelinesResource
 
 
 class TerminalPipelines(LocalPipelinesResource):
@@ -13,6 +14,23 @@ class TerminalPipelines(LocalPipelinesResource):
 
     def observers(self) -> list[PipelineObserver]:
         return [BarObserver()]
+
+
+class TerminalVertexPipelines(VertexPipelinesResource):
+    """Run pipelines on Vertex AI and show how far they are."""
+
+    def observers(self) -> list[PipelineObserver]:
+        return [BarObserver()]
+
+
+def with_bar(pipelines: PipelinesResource) -> PipelinesResource:
+    """Return the same pipelines with a bar on the terminal.
+
+    :param pipelines: Pipelines resource of a deployment.
+    :return: The pipelines with a bar.
+    """
+    kind = TerminalVertexPipelines if isinstance(pipelines, VertexPipelinesResource) else TerminalPipelines
+    return kind(**pipelines.model_dump())
 
 
 class BarObserver(PipelineObserver):

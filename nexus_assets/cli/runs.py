@@ -84,12 +84,12 @@ def _sentence(cause: "SerializableErrorInfo | None") -> str:
 
 
 def _resources(session: Session) -> "Mapping[str, object]":
-    from nexus_assets.cli.progress_bar import TerminalPipelines
+    from nexus_assets.cli.progress_bar import with_bar
     from nexus_resources.deployment import deployment_resources
 
     resources: dict[str, Any] = dict(deployment_resources(session.settings))
     if sys.stderr.isatty():
-        resources["pipelines"] = TerminalPipelines(**resources["pipelines"].model_dump())
+        resources["pipelines"] = with_bar(resources["pipelines"])
     return resources
 
 

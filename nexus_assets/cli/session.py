@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from nexus_resources.settings import Settings, read_settings
 from omics_datastore.errors import InputError
-from omics_datastore.storage.folder import FolderStore
+from omics_datastore.storage.object_store import ObjectStore
+from omics_datastore.storage.open import open_store
 
 if TYPE_CHECKING:
     import dagster as dg
@@ -62,16 +63,17 @@ class Session:
     settings: Settings
 
     @cached_property
-    def store(self) -> FolderStore:
+    def store(self) -> ObjectStore:
         """Return the object store."""
-        return FolderStore(self.settings.root_path)
+        return open_store(self.settings.store_root)
 
     @cached_property
     def warehouse(self) -> "Warehouse":
         """Return the warehouse."""
+        from nexus_resources.deployment import warehouse_uri
         from omics_datastore.warehouse.open import open_warehouse
 
-        return open_warehouse(self.store.root, self.store)
+        return open_warehouse(warehouse_uri(self.settings), self.store)
 
     @cached_property
     def instance(self) -> "dg.DagsterInstance":
@@ -103,9 +105,9 @@ def prepare_dagster_home(settings: Settings) -> None:
     """Make the folder of the Dagster instance and point Dagster to it.
 
     :param settings: The settings.
-    :raise InputError: When the root cannot be written.
+    :raise InputError: When it cannot be written.
     """
-    home = settings.dagster_home
+    home = settings.dagster_path
     try:
         home.mkdir(parents=True, exist_ok=True)
         for name, content in (("dagster.yaml", _INSTANCE), ("workspace.yaml", _WORKSPACE)):
@@ -113,9 +115,13 @@ def prepare_dagster_home(settings: Settings) -> None:
             if not path.exists():
                 path.write_text(content)
     except OSError as error:
+        folder, setting = (
+            (home, "NEXUS_DAGSTER_HOME") if settings.dagster_home else (settings.root_path, "--root or NEXUS_ROOT")
+        )
         raise InputError(
-            f"the folder {settings.root_path} cannot be written ({error.strerror}); choose another with --root or "
-            "NEXUS_ROOT."
+            f"the folder {folder} cannot be written ({error.strerror}); choose another with {setting}."
         ) from error
     os.environ["DAGSTER_HOME"] = str(home)
-    os.environ["NEXUS_ROOT"] = str(settings.root_path)
+    if settings.dagster_home:
+        os.environ["NEXUS_DAGSTER_HOME"] = str(home)
+    os.environ["NEXUS_ROOT"] = settings.store_root

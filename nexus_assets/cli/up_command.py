@@ -30,16 +30,18 @@ _START_SECONDS = 120.0
 def up(port: int) -> None:
     """Start the web UI and the daemon; Ctrl-C ends both."""
     settings = open_session(writes=True).settings
-    for folder in (INBOX, FEATURE_SCHEMAS, SPECIFICATIONS):
-        (settings.root_path / folder).mkdir(parents=True, exist_ok=True)
+    if not settings.is_gcp:
+        for folder in (INBOX, FEATURE_SCHEMAS, SPECIFICATIONS):
+            (settings.root_path / folder).mkdir(parents=True, exist_ok=True)
     _check_port(port)
     for number in (signal.SIGTERM, signal.SIGHUP):  # of the terminal that is closed
         signal.signal(number, _stop_watching)
-    _end_lost_runs()
+    if not settings.is_gcp:  # where other machines may execute runs of this instance
+        _end_lost_runs()
     processes = start_servers(settings, port)
     try:
         _wait_until_it_answers(processes, port)
-        say(f"Nexus is at http://{_HOST}:{port} and watches {settings.root_path / INBOX}; Ctrl-C ends it.")
+        say(f"Nexus is at http://{_HOST}:{port} and watches {settings.store_root}/{INBOX}; Ctrl-C ends it.")
         _watch(processes)
     finally:
         _stop(processes)
@@ -52,7 +54,7 @@ def start_servers(settings: Settings, port: int) -> "list[subprocess.Popen[bytes
     :param port: Port of the web server.
     :return: Both processes.
     """
-    workspace = str(settings.dagster_home / "workspace.yaml")
+    workspace = str(settings.dagster_path / "workspace.yaml")
     scripts = Path(sys.executable).parent
     commands = {
         "webserver": [str(scripts / "dagster-webserver"), "-h", _HOST, "-p", str(port), "-w", workspace],
@@ -65,10 +67,10 @@ def start_servers(settings: Settings, port: int) -> "list[subprocess.Popen[bytes
     }
     processes = []
     for name, command in commands.items():
-        with (settings.dagster_home / f"{name}.log").open("ab") as log:
+        with (settings.dagster_path / f"{name}.log").open("ab") as log:
             processes.append(
                 subprocess.Popen(
-                    command, cwd=settings.root_path, env=environment, stdout=log, stderr=log, start_new_session=True
+                    command, cwd=settings.dagster_path, env=environment, stdout=log, stderr=log, start_new_session=True
                 )
             )
     return processes

@@ -4,11 +4,9 @@
 is its configuration. Nothing here opens a source file.
 """
 
-import contextlib
-import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 
 from omics_datastore.errors import InputError
 from omics_datastore.ingest.configuration import DatasetConfig
@@ -42,15 +40,16 @@ class Inbox:
     problems: list[str]
 
 
-def read_inbox(store: ObjectStore) -> Inbox:
-    """List the inbox.
+def read_inbox(store: ObjectStore, entries: Iterable[StoredObject]) -> Inbox:
+    """Say what a listing of the inbox holds.
 
     :param store: Object store.
+    :param entries: The listing.
     :return: The drops and the problems; a drop with a problem is left out.
     """
     members: dict[str, list[StoredObject]] = {}
     problems: list[str] = []
-    for entry in store.entries(INBOX):
+    for entry in entries:
         name, _, below = entry.key.removeprefix(INBOX).partition("/")
         if not below:
             path = PurePosixPath(name)
@@ -65,9 +64,9 @@ def read_inbox(store: ObjectStore) -> Inbox:
                 f"rename it, for example to {propose_key(name)!r}."
             )
     drops: dict[str, Drop] = {}
-    for dataset, entries in sorted(members.items()):
+    for dataset, found in sorted(members.items()):
         try:
-            drop = _drop(store, dataset, entries)
+            drop = _drop(store, dataset, found)
         except InputError as error:
             problems.append(str(error))
             continue
@@ -107,86 +106,6 @@ def read_config(store: ObjectStore, drop: Drop) -> DatasetConfig:
     if drop.sidecar is None:
         return DatasetConfig()
     return parse_yaml(DatasetConfig, store.read(drop.sidecar), store.uri(drop.sidecar))
-
-
-def place_in_inbox(root: Path, dataset: str, files: Sequence[Path], sidecar: Path | None) -> "Placement":
-    """Put files of this machine into the inbox of a folder store, by hard link where that is possible.
-
-    :param root: Root of the folder store.
-    :param dataset: Dataset key.
-    :param files: Source files, each named ``*.h5ad``, no two of one name.
-    :param sidecar: Configuration to put beside them.
-    :return: What was placed, to be kept or undone.
-    :raise InputError: When a file cannot be read; nothing is placed then.
-    """
-    placement = Placement()
-    try:
-        if sidecar is not None:
-            placement.place(sidecar, root / INBOX / f"{dataset}.yaml", link=False)
-        for file in files:
-            single = root / INBOX / f"{dataset}{SUFFIX}"
-            if not (single.exists() and single.samefile(file)):
-                placement.place(file, root / INBOX / dataset / file.name, link=True)
-    except InputError:
-        placement.undo()
-        raise
-    return placement
-
-
-class Placement:
-    """Files that were put into the inbox, with what they took the place of."""
-
-    def __init__(self) -> None:
-        self._placed: list[tuple[Path, Path]] = []
-
-    def place(self, source: Path, target: Path, *, link: bool) -> None:
-        """Put one file in place; a file that is there already under that name is left alone.
-
-        :param source: The file.
-        :param target: Its place.
-        :param link: Try a hard link before a copy.
-        :raise InputError: When the file cannot be read.
-        """
-        partial, previous = (target.with_name(f".{target.name}.{word}") for word in ("partial", "previous"))
-        if target.exists() and target.samefile(source):
-            if previous.exists():  # a command was killed after it had put the file in place
-                self._placed.append((target, previous))
-            return
-        try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            partial.unlink(missing_ok=True)
-            if not (link and _linked(source, partial)):
-                shutil.copy2(source, partial)
-        except OSError as error:
-            raise InputError(f"{source} cannot be put into the inbox: {error.strerror or error}.") from error
-        if target.exists() and not previous.exists():
-            target.rename(previous)
-        partial.replace(target)
-        self._placed.append((target, previous))
-
-    def undo(self) -> None:
-        """Take the files away again and put back what was there before."""
-        for target, previous in reversed(self._placed):
-            target.unlink(missing_ok=True)
-            if previous.exists():
-                previous.rename(target)
-            with contextlib.suppress(OSError):  # the folder is not empty
-                target.parent.rmdir()
-        self._placed.clear()
-
-    def keep(self) -> None:
-        """Forget what was there before."""
-        for _, previous in self._placed:
-            previous.unlink(missing_ok=True)
-        self._placed.clear()
-
-
-def _linked(source: Path, target: Path) -> bool:
-    try:
-        target.hardlink_to(source)
-    except OSError:  # another file system, or one without hard links
-        return False
-    return True
 
 
 def _drop(store: ObjectStore, dataset: str, entries: Sequence[StoredObject]) -> Drop | None:

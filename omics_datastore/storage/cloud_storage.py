@@ -71,9 +71,31 @@ class CloudStore(ObjectStore):
         self._replace(key, lambda blob, generation: transfer.send(blob, content, generation, kind), sha256, new=new)
 
     def put(self, local: Path, key: str) -> None:
+        self.send(local, key)
+        local.unlink()
+
+    def copy(self, source: str, target: str) -> None:
+        self._name(target)
+        for _ in range(_ATTEMPTS):
+            found = self._current(source)
+            if found is None:
+                break
+            with clear_errors(self.uri(source)):
+                sha256 = str((found.metadata or {}).get(_SHA256, ""))
+                try:
+                    self._replace(target, lambda blob, generation: transfer.rewrite(blob, found, generation), sha256)  # noqa: B023
+                except FileNotFoundError:  # replaced since we looked
+                    continue
+                return
+        raise FileNotFoundError(f"there is no {self.uri(source)}")
+
+    def send(self, local: Path, key: str) -> None:
         self._name(key)
         kind = mimetypes.guess_type(key)[0]
         size, sha256 = local.stat().st_size, file_sha256(local)
+        there = self._current(key)
+        if there is not None and (there.metadata or {}).get(_SHA256) == sha256:
+            return
         if size <= self._part_bytes:
             self._replace(key, lambda blob, generation: transfer.send_file(blob, local, generation, kind), sha256)
         else:
@@ -83,7 +105,6 @@ class CloudStore(ObjectStore):
                 transfer.sent_parts(self._bucket, folder, local, self._part_bytes) as parts,
             ):
                 self._replace(key, lambda blob, generation: transfer.compose(blob, parts, generation, kind), sha256)
-        local.unlink()
 
     def scratch_path(self, name: str) -> Path:
         with self._lock:
@@ -139,6 +160,16 @@ class CloudStore(ObjectStore):
         if blob is not None:
             with clear_errors(self.uri(key)):
                 transfer.delete(blob)
+
+    def location(self) -> str:
+        """Return where the bucket lies, ``EU`` or ``EUROPE-WEST4`` for example.
+
+        :raise InputError: When there is no such bucket, or it may not be asked.
+        """
+        bucket = self._bucket
+        with clear_errors(self.root):
+            bucket.reload(timeout=TIMEOUT, retry=retries())
+        return str(bucket.location)
 
     @property
     def _bucket(self) -> Any:

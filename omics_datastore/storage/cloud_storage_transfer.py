@@ -91,6 +91,19 @@ def send_file(blob: Any, path: Path, generation: int, kind: str | None) -> None:
         _send(blob, lambda: _Section(file.fileno(), 0, size), size, checksum, generation, kind)
 
 
+def rewrite(blob: Any, source: Any, generation: int) -> None:
+    """Make an object that has the content of another one, on condition that it has this generation.
+
+    The service copies; the checksum is kept with the content.
+    """
+    blob.content_type = source.content_type
+    token, done, size = blob.rewrite(source, if_generation_match=generation, timeout=TIMEOUT, retry=retries())
+    while done < size:
+        token, done, size = blob.rewrite(
+            source, token=token, if_generation_match=generation, timeout=TIMEOUT, retry=retries()
+        )
+
+
 @contextmanager
 def sent_parts(bucket: Any, folder: str, path: Path, part_bytes: int) -> Iterator[SentParts]:
     """Send a file as parallel parts, which are deleted at the end of the ``with`` block.

@@ -3,7 +3,7 @@
 import os
 import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -62,14 +62,29 @@ class FolderStore(ObjectStore):
 
     def put(self, local: Path, key: str) -> None:
         target = self.path(key)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        partial = self.scratch_path("partial")
-        try:
+
+        def move(partial: Path) -> None:
             try:
                 local.rename(partial)
             except OSError:  # another file system
                 shutil.copyfile(local, partial)
                 local.unlink()
+
+        self._place(target, move)
+
+    def send(self, local: Path, key: str) -> None:
+        target = self.path(key)
+        self._place(target, lambda partial: shutil.copyfile(local, partial))
+
+    def copy(self, source: str, target: str) -> None:
+        self.send(self.path(source), target)
+
+    def _place(self, target: Path, make: Callable[[Path], object]) -> None:
+        """Put a file in place that is made aside."""
+        target.parent.mkdir(parents=True, exist_ok=True)
+        partial = self.scratch_path("partial")
+        try:
+            make(partial)
             descriptor = os.open(partial, os.O_RDONLY)
             try:
                 _flush(descriptor)

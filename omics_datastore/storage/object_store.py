@@ -85,6 +85,24 @@ class ObjectStore(ABC):
         """
 
     @abstractmethod
+    def send(self, local: Path, key: str) -> None:
+        """Copy a local file into the store; the local file stays.
+
+        :param local: File to copy.
+        :param key: Key of the object.
+        :raise OSError: When the file cannot be read; nothing is written then.
+        """
+
+    @abstractmethod
+    def copy(self, source: str, target: str) -> None:
+        """Write an object that has the content of another one.
+
+        :param source: Key of the object to copy.
+        :param target: Key of the copy.
+        :raise FileNotFoundError: When there is no such object.
+        """
+
+    @abstractmethod
     def scratch_path(self, name: str) -> Path:
         """Return a free local path for a file or folder that is being made, best to :meth:`put` from.
 

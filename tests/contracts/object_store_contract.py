@@ -187,6 +187,33 @@ class ObjectStoreContract:
         store.put(local, "x")
         assert store.read("x") == b"new"
 
+    @pytest.mark.parametrize("content", [b"", b"new"])
+    def test_send_leaves_the_file(self, store: ObjectStore, tmp_path: Path, content: bytes) -> None:
+        local = tmp_path / "mine"
+        local.write_bytes(content)
+        store.write("x", b"old")
+        for _ in range(2):
+            store.send(local, "x")
+            assert local.read_bytes() == content
+            assert store.read("x") == content
+        local.write_bytes(b"changed")
+        assert store.read("x") == content
+        with pytest.raises(FileNotFoundError):
+            store.send(tmp_path / "missing", "y")
+        assert [entry.key for entry in store.entries("")] == ["x"]
+
+    def test_copy(self, store: ObjectStore) -> None:
+        store.write("a", b"content")
+        store.copy("a", "b/c")
+        assert store.read("b/c") == store.read("a") == b"content"
+        store.write("a", b"newer")
+        assert store.read("b/c") == b"content"
+        store.copy("a", "b/c")
+        assert store.read("b/c") == b"newer"
+        with pytest.raises(FileNotFoundError):
+            store.copy("missing", "d")
+        assert store.stat("d") is None
+
     def test_local_copy(self, store: ObjectStore) -> None:
         store.write("x", b"content")
         with store.local_copy("x") as path:

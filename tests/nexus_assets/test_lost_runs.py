@@ -51,7 +51,7 @@ def test_a_run_of_a_killed_process_is_lost(world: World) -> None:
         assert end_lost_runs(world.instance) == []
         process.kill()
     assert end_lost_runs(world.instance) == [run.run_id]
-    assert list(Path(home, "processes").iterdir()) == []
+    assert [path.name for path in Path(home, "processes").iterdir()] == ["home"]
 
 
 @pytest.mark.parametrize("status", ["SUCCESS", "FAILURE", "NOT_STARTED"])
@@ -98,3 +98,11 @@ def test_the_newest_run_of_a_partition_is_found(world: World) -> None:
     assert found.run_id == newest.run_id
     assert latest_run(world.instance, "ingest_dataset", "heart") is None
     assert latest_run(world.instance, "build_curriculum", "lung") is None
+
+
+def test_a_run_of_another_home_is_left_alone(world: World) -> None:
+    """Machines that share the database of an instance do not see each other's locks."""
+    with running_process(world.instance) as name:
+        add_run(world, STARTED, **{PROCESS: f"{'0' * 32}.{name.partition('.')[2]}"})
+    add_run(world, STARTED, **{PROCESS: "gone"})
+    assert end_lost_runs(world.instance, servers=True) == []

@@ -4,8 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from nexus_resources.gcp_settings import GcpSettings
 from nexus_resources.settings import DEFAULT_ROOT, Settings, read_settings
 from omics_datastore.errors import InputError
+from tests.nexus_resources.gcp_environment import GCP
 
 
 def test_nothing_set_is_a_laptop() -> None:
@@ -19,6 +21,7 @@ def test_every_field_has_its_variable() -> None:
     values = {
         "deployment": "local",
         "root": "/data",
+        "dagster_home": "/dagster",
         "tasks": "3",
         "workers": "4",
         "task_memory_mb": "100",
@@ -27,9 +30,91 @@ def test_every_field_has_its_variable() -> None:
         "sensors": "off",
         "client_calls": "pipeline",
     }
-    assert set(values) == set(Settings.model_fields)
+    assert set(values) == set(Settings.model_fields) - set(GcpSettings.model_fields)
     settings = read_settings({f"NEXUS_{name.upper()}": value for name, value in values.items()})
-    assert {name: str(value) for name, value in settings.model_dump().items()} == values
+    assert {name: str(getattr(settings, name)) for name in values} == values
+    cloud = {
+        "bigquery_dataset": "d",
+        "service_account": "worker@my-project.iam",
+        "network": "projects/1/global/networks/n",
+        "cmek_key": "projects/p/locations/l/keyRings/r/cryptoKeys/k",
+        "spot": "on",
+        "spot_launcher_image": "image",
+        "machines": "default: {cpu: 8}",
+        "maximum_bytes_billed": "1000",
+        "labels": "team=atlas,cost=42",
+        "caching": "off",
+        "failure_policy": "slow",
+        "vertex_endpoint": "http://127.0.0.1:1",
+    }
+    told = {f"NEXUS_{name.upper()}": value for name, value in cloud.items()}
+    settings = read_settings({**GCP, **told})
+    assert {name: str(getattr(settings, name)) for name in cloud} == cloud
+    assert settings.label_map == {"team": "atlas", "cost": "42"}
+    assert {f"NEXUS_{name.upper()}" for name in GcpSettings.model_fields} <= {*GCP, *told}
+
+
+def test_a_deployment_on_google_cloud() -> None:
+    settings = read_settings({**GCP, "NEXUS_ROOT": "gs://my-bucket/nexus/"})
+    assert settings.is_gcp
+    assert settings.store_root == "gs://my-bucket/nexus"
+    assert settings.dagster_path == Path("/opt/dagster")
+    assert (settings.tasks, settings.workers, settings.bins_per_group) == (32, 4, 32)
+    assert read_settings({**GCP, "NEXUS_TASKS": "7"}).tasks == 7
+    with pytest.raises(InputError, match="is a bucket, and this needs a folder"):
+        settings.root_path  # noqa: B018
+    with pytest.raises(InputError, match="NEXUS_DAGSTER_HOME is not set"):
+        read_settings({**GCP, "NEXUS_DAGSTER_HOME": ""}).dagster_path  # noqa: B018
+
+
+@pytest.mark.parametrize("name", ["ROOT", "PROJECT", "LOCATION", "REGION", "WORKER_IMAGE"])
+def test_what_google_cloud_needs(name: str) -> None:
+    with pytest.raises(InputError, match=f"^NEXUS_{name} is not set: give [^\n]*[.]$"):
+        read_settings({**GCP, f"NEXUS_{name}": ""})
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("ROOT", "nexus-data", "is not in a bucket: give gs://"),
+        ("ROOT", "gs://", "is not in a bucket"),
+        ("PROJECT", "My Project", "is not the id of a Google Cloud project"),
+        ("LOCATION", "e u", "is not a location; give EU, US or a region"),
+        ("REGION", "EU", "is not a region; give one like europe-west4"),
+        ("BIGQUERY_DATASET", "a-b", "is not the name of a BigQuery dataset"),
+        ("SERVICE_ACCOUNT", "worker", "is not the e-mail address"),
+        ("NETWORK", "default", "is not a network"),
+        ("CMEK_KEY", "key", "is not a key"),
+        ("SPOT", "yes", "'on' or 'off'"),
+        ("SPOT", "on", "needs NEXUS_SPOT_LAUNCHER_IMAGE"),
+        ("MACHINES", "[]", "must map component names to machines"),
+        ("MACHINES", "nobody: {cpu: 1}", "is no component"),
+        ("MAXIMUM_BYTES_BILLED", "0", "greater than or equal to 1"),
+        ("MAXIMUM_BYTES_BILLED", "1T", "valid integer"),
+        ("LABELS", "team", "is not key=value"),
+        ("LABELS", "Team=x", "is not a label"),
+        ("LABELS", "nexus-run=x", "Nexus gives itself"),
+        ("CACHING", "maybe", "'on', 'off' or 'as compiled'"),
+        ("FAILURE_POLICY", "never", "'fast' or 'slow'"),
+        ("VERTEX_ENDPOINT", "127.0.0.1:1", "is not an address"),
+    ],
+)
+def test_a_value_that_google_cloud_cannot_have(name: str, value: str, said: str) -> None:
+    with pytest.raises(InputError) as raised:
+        read_settings({**GCP, f"NEXUS_{name}": value})
+    message = str(raised.value)
+    assert message.startswith(f"NEXUS_{name}")
+    assert said in message
+    assert message.endswith(".")
+    assert "\n" not in message
+
+
+def test_settings_of_google_cloud_on_a_laptop_are_a_mistake() -> None:
+    for name, value in (("PROJECT", "my-project"), ("SPOT", "off"), ("LABELS", "a=b")):
+        with pytest.raises(InputError, match=f"NEXUS_{name} is of Google Cloud, and NEXUS_DEPLOYMENT is local"):
+            read_settings({f"NEXUS_{name}": value})
+    with pytest.raises(InputError, match="is not a folder: set NEXUS_DEPLOYMENT=gcp"):
+        read_settings({"NEXUS_ROOT": "gs://bucket/x"})
 
 
 def test_a_variable_that_is_empty_is_not_set() -> None:
@@ -44,7 +129,7 @@ def test_the_root_may_begin_with_the_home_folder(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("HOME", str(tmp_path))
     settings = read_settings({"NEXUS_ROOT": "~/data"})
     assert settings.root_path == tmp_path / "data"
-    assert settings.dagster_home == tmp_path / "data" / "dagster"
+    assert settings.dagster_path == tmp_path / "data" / "dagster"
 
 
 @pytest.mark.parametrize(

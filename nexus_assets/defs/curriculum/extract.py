@@ -58,7 +58,7 @@ def extract(
         context.log.warning(note)
     return dg.MaterializeResult(
         metadata={
-            "folder": place(objects.uri(f"{curriculum_folder(name, version)}extract_files")),
+            "folder": place(objects.uri(f"{curriculum_folder(name, version)}extract_files"), folder=True),
             "dagster/partition_row_count": sum(record.cells for record in present),
             "shards": len(present),
             "written_now": len(done.written),

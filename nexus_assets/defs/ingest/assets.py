@@ -127,7 +127,7 @@ def _ingest_files_result(drop: Drop, reports: list[FileReport], address: str, jo
     return dg.MaterializeResult(
         asset_key=INGEST_FILES,
         metadata={
-            "folder": place(address),
+            "folder": place(address, folder=True),
             "source_files": len(drop.sources),
             "ingests": len(ids),
             "dagster/partition_row_count": sum(report.cell_count for report in reports),

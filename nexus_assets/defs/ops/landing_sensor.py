@@ -18,6 +18,8 @@ from omics_datastore.errors import NexusError
 from omics_datastore.ingest.inbox import Drop
 from omics_datastore.keys import make_curriculum_partition
 
+LISTING_SECONDS = 40.0
+"""How long a tick may list; Dagster ends it after 60 seconds."""
 MAX_RUNS = 50
 """Runs that one tick starts at most; the rest follow on the next ticks."""
 
@@ -49,7 +51,7 @@ def observed_source_files(drop: Drop) -> dg.AssetMaterialization:
 @dg.sensor(
     name=_SENSOR,
     jobs=[ingest_dataset, register_feature_schema, build_curriculum],
-    minimum_interval_seconds=5,
+    minimum_interval_seconds=30 if read_settings().is_gcp else 5,  # three listings of a bucket a tick are billed
     default_status=(
         dg.DefaultSensorStatus.RUNNING if read_settings().sensors == "on" else dg.DefaultSensorStatus.STOPPED
     ),
@@ -63,7 +65,7 @@ def landing_sensor(
         context.log.warning(f"Run {run_id} was ended: the process that executed it is gone.")
     objects = store.open()
     cursor = LandingCursor.parse(context.cursor)
-    landings = find_landings(objects, cursor, time.time(), read_settings().quiet_seconds)
+    landings = find_landings(objects, cursor, time.time(), read_settings().quiet_seconds, seconds=LISTING_SECONDS)
     taken = _Taken(context.instance, cursor.ticks)
     for drop in landings.datasets[:MAX_RUNS]:
         if taken.dataset(drop):

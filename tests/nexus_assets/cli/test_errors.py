@@ -219,7 +219,7 @@ class TestDoctor:
     def test_a_root_that_cannot_be_written(self, tmp_path: Path) -> None:
         (tmp_path / "file").write_text("not a folder")
         outcome = Nexus(tmp_path / "file")("doctor", "--json")
-        assert outcome.code == 1
+        assert outcome.code == 2
         rows = {row["check"]: row for row in json.loads(outcome.out)}
         assert rows["root folder"]["state"] == "FAILED"
         assert "set NEXUS_ROOT" in rows["root folder"]["found"]
@@ -229,7 +229,7 @@ class TestDoctor:
     def test_a_broken_instance(self, used: Nexus) -> None:
         (used.root / "dagster/dagster.yaml").write_text("storage: nonsense\n")
         outcome = used("doctor", "--json")
-        assert outcome.code == 1
+        assert outcome.code == 2
         failed = [row for row in json.loads(outcome.out) if row["state"] == "FAILED"]
         assert [row["check"] for row in failed] == ["dagster instance"]
         assert "mend its dagster.yaml" in failed[0]["found"]
