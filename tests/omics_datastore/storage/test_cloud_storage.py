@@ -20,6 +20,20 @@ def store(cloud_root: str) -> CloudStore:
     return CloudStore(cloud_root, part_bytes=PART)
 
 
+def opened_again(store: CloudStore) -> CloudStore:
+    """Return the store as somebody else has it open, connected."""
+    other = CloudStore(store.root, part_bytes=PART)
+    other.folders("")
+    return other
+
+
+def wait_for(emulator: StorageEmulator, request: str) -> None:
+    deadline = time.monotonic() + 30
+    while not any(request in line for line in emulator.requests()):
+        assert time.monotonic() < deadline, f"nobody asked for {request}"
+        time.sleep(0.02)
+
+
 def test_big_object_goes_and_comes_in_parts(store: CloudStore, storage_emulator: StorageEmulator) -> None:
     local = made(store, BIG)
     store.put(local, "big")
@@ -41,22 +55,24 @@ def test_big_object_goes_and_comes_in_parts(store: CloudStore, storage_emulator:
 def test_a_late_write_does_not_undo_a_newer_one(store: CloudStore, storage_emulator: StorageEmulator) -> None:
     """Our request is slow, somebody else's is not: what came to the object last stays, and ours is not sent again."""
     store.write("seen", b"old")
-    storage_emulator.expect(Fault("slow", "^POST", seconds=0.5))
+    other = opened_again(store)
+    storage_emulator.expect(Fault("slow", "^POST", seconds=1.0))
     with ThreadPoolExecutor() as threads:
         ours = threads.submit(store.write, "seen", b"slow")
-        time.sleep(0.2)
-        CloudStore(store.root).write("seen", b"newer")
+        wait_for(storage_emulator, "POST")
+        other.write("seen", b"newer")
         ours.result()
     assert store.read("seen") == b"newer"
 
 
 def test_deleted_between_look_and_write(store: CloudStore, storage_emulator: StorageEmulator) -> None:
     store.write("seen", b"old")
-    storage_emulator.expect(Fault("slow", "^POST", seconds=0.5))
+    other = opened_again(store)
+    storage_emulator.expect(Fault("slow", "^POST", seconds=1.0))
     with ThreadPoolExecutor() as threads:
         ours = threads.submit(store.write, "seen", b"new")
-        time.sleep(0.2)
-        CloudStore(store.root).delete("seen")
+        wait_for(storage_emulator, "POST")
+        other.delete("seen")
         ours.result()
     assert store.read("seen") == b"new"
 
@@ -65,15 +81,17 @@ def test_copy_is_of_one_generation(store: CloudStore, storage_emulator: StorageE
     """An object that is replaced while its parts are fetched is fetched again, never mixed."""
     newer = BIG[::-1]
     store.put(made(store, BIG), "there")
-    storage_emulator.expect(Fault("slow", "alt=media", seconds=1.0))
+    other = opened_again(store)
     with ThreadPoolExecutor() as threads, store.local_copy("there") as path:
         assert path.read_bytes() == BIG
 
-        def replace() -> None:
-            time.sleep(0.1)
-            CloudStore(store.root).put(made(store, newer), "there")
+        local = made(store, newer)
 
-        storage_emulator.expect(Fault("slow", "alt=media", seconds=1.0))
+        def replace() -> None:
+            wait_for(storage_emulator, "alt=media")
+            other.put(local, "there")
+
+        storage_emulator.expect(Fault("slow", "alt=media", seconds=2.0))
         replaced = threads.submit(replace)
         with store.local_copy("there") as second:
             replaced.result()
