@@ -19,6 +19,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.emulators.vertex")
     parser.add_argument("--folder", type=Path, required=True, help="where the records and logs of jobs go")
     parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--with-stdin", action="store_true", help="end when standard input ends")
     arguments = parser.parse_args()
     runner = LocalPipelines(arguments.folder)
     server = RestServer(PipelineServiceEmulator(runner), arguments.port)
@@ -27,9 +28,16 @@ def main() -> None:
     ended = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ended.set())
+    if arguments.with_stdin:
+        threading.Thread(target=_end_with_input, args=(ended,), daemon=True).start()
     ended.wait()
     server.close()
     runner.close()
+
+
+def _end_with_input(ended: threading.Event) -> None:
+    sys.stdin.read()
+    ended.set()
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Start the emulator as a program of its own, and end it."""
+"""Start the emulator as a program of its own, and end it; it ends with this process, even when that is killed."""
 
 import os
 import subprocess
@@ -20,9 +20,10 @@ def running_emulator(folder: Path, environment: Mapping[str, str] | None = None)
     """
     path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
     process = subprocess.Popen(
-        [sys.executable, "-m", "tests.emulators.vertex", "--folder", str(folder)],
+        [sys.executable, "-m", "tests.emulators.vertex", "--folder", str(folder), "--with-stdin"],
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": path, **(environment or {})},
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
         start_new_session=True,
@@ -33,6 +34,4 @@ def running_emulator(folder: Path, environment: Mapping[str, str] | None = None)
         assert endpoint.startswith("http"), "the emulator did not start"
         yield endpoint
     finally:
-        process.terminate()
-        process.wait(20)
-        process.stdout.close()
+        process.communicate("", timeout=20)

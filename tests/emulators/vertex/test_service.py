@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 from google.api_core import exceptions
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import aiplatform_v1 as v1
@@ -107,6 +108,8 @@ def test_the_program_executes_what_is_submitted(tmp_path: Path, shell_pipeline: 
     with running_emulator(tmp_path / "jobs") as endpoint:
         spot = replace(OPTIONS, spot=True, spot_launcher_image="launcher:1")
         runner = VertexPipelines(spot, endpoint=endpoint)
+        faults = {"CreatePipelineJob": ["RESOURCE_EXHAUSTED", "UNAVAILABLE"]}
+        assert requests.post(f"{endpoint}/faults", json=faults, timeout=10).ok
         codes = ["print('well done')", f"open({str(tmp_path / 'made')!r}, 'w')"]
         result = runner.run(job(*codes))
         assert [(task.name, task.state) for task in result.tasks] == [
@@ -115,6 +118,7 @@ def test_the_program_executes_what_is_submitted(tmp_path: Path, shell_pipeline: 
         ]
         assert all((task.minutes or 0) > 0 for task in result.tasks)
         assert (tmp_path / "made").exists()
+        assert requests.get(f"{endpoint}/calls", timeout=10).json()["CreatePipelineJob"] == 3
         kept = runner._job(result.job_id)
         assert kept.labels[PROVISIONING] == "spot"
         assert '"image_uri": "worker:1"' in str(v1.PipelineJob.to_dict(kept)["pipeline_spec"])
