@@ -9,6 +9,7 @@ import pytest
 
 from nexus_resources.cloud_run_launcher import CloudRunLauncher
 from nexus_resources.pipelines.machines import Machine, parse_machines
+from nexus_resources.settings import read_settings
 from omics_datastore.storage import layout
 from tests.deploy.terraform_world import ROOT, SOURCE, Terraform, copy_terraform, resources
 from tests.emulators.terraform.provider import providers
@@ -208,7 +209,11 @@ def test_environment(plan: dict[str, Any]) -> None:
     exported = dict(re.findall(r"^export (\w+)='(.*)'$", shown, re.MULTILINE))
     assert set(exported) == {"NEXUS_WORKERS", *(f"NEXUS_{name}" for name in AGREED)} - {"NEXUS_DAGSTER_HOME"}
     assert exported["NEXUS_ROOT"] == "gs://my-atlas-project-nexus-production/nexus"
-    machine = parse_machines(exported["NEXUS_MACHINES"]).of("extract_job")
+    settings = read_settings({**exported, "NEXUS_DAGSTER_HOME": "/opt/dagster"})
+    assert (settings.deployment, settings.spot, settings.workers) == ("gcp", "off", 8)
+    assert settings.label_map == {"application": "nexus", "environment": "production"}
+    assert not {name for name in exported if name.removeprefix("NEXUS_").lower() not in type(settings).model_fields}
+    machine = parse_machines(settings.machines).of("extract_job")
     assert (machine.cpu, machine.memory, machine.parallelism) == (8, "32Gi", 50)
     (declared,) = re.findall(r"type = map\(object\(\{\n(.*?)\n  \}\)\)", TEXT, re.DOTALL)
     assert set(re.findall(r"(\w+) += optional", declared)) == set(Machine.model_fields)
