@@ -93,10 +93,12 @@ def put_spot(spec: Spec, machines: Machines, launcher: str, job: Mapping[str, An
     :param machines: The machines.
     :param launcher: Image of the launcher of custom jobs in google-cloud-pipeline-components, which Vertex AI
         runs without a machine of its own.
-    :param job: Further fields of the job's specification: service account, network, labels.
+    :param job: ``service_account``, ``network``, ``cmek_key`` and ``labels`` of the custom jobs; empty for none.
     """
-    labels = job.get("labels", {})
-    rest = {name: value for name, value in job.items() if name != "labels" and value}
+    rest = {name: job[name] for name in ("service_account", "network") if job.get(name)}
+    outside: dict[str, Any] = {"labels": job.get("labels", {})}
+    if job.get("cmek_key"):
+        outside["encryption_spec"] = {"kms_key_name": job["cmek_key"]}
     for label, container in _containers(spec):
         component = _component(label, container)
         machine = machines.of(component)
@@ -118,7 +120,7 @@ def put_spot(spec: Spec, machines: Machines, launcher: str, job: Mapping[str, An
         payload = {
             "display_name": component,
             "job_spec": {"worker_pool_specs": [pool], "scheduling": {"strategy": "SPOT"}, **rest},
-            "labels": labels,
+            **outside,
         }
         spec["deploymentSpec"]["executors"][label]["container"] = {
             "image": launcher,

@@ -130,8 +130,13 @@ def tailored_spec(options: VertexOptions, job: PipelineJob, labels: dict[str, st
     if caching is not None:
         specs.put_caching(spec, enabled=caching)
     if spot:
-        account = {"service_account": options.service_account, "network": options.network, "labels": labels}
-        specs.put_spot(spec, options.machines, options.spot_launcher_image, account)
+        job_fields = {
+            "service_account": options.service_account,
+            "network": options.network,
+            "cmek_key": options.cmek_key,
+            "labels": labels,
+        }
+        specs.put_spot(spec, options.machines, options.spot_launcher_image, job_fields)
     else:
         specs.put_machines(spec, options.machines)
     return spec

@@ -71,7 +71,14 @@ def test_only_the_loops_over_a_component_have_its_parallelism() -> None:
 
 
 def test_spot_tasks_are_custom_jobs_that_run_the_same_command() -> None:
-    spot = replace(OPTIONS, spot=True, spot_launcher_image="launcher:1", machines=parse_machines(MACHINES))
+    spot = replace(
+        OPTIONS,
+        spot=True,
+        spot_launcher_image="launcher:1",
+        machines=parse_machines(MACHINES),
+        service_account="worker@nexus-test",
+        cmek_key="key",
+    )
     document = create_request(spot, "nexus-x-a1", _job(), spot=True)
     spec = document["pipelineJob"]["pipelineSpec"]
     executors = spec["deploymentSpec"]["executors"]
@@ -85,6 +92,9 @@ def test_spot_tasks_are_custom_jobs_that_run_the_same_command() -> None:
         "accelerator_count": 1,
     }
     assert payloads["extract_job"]["job_spec"]["scheduling"] == {"strategy": "SPOT"}
+    assert payloads["extract_job"]["job_spec"]["service_account"] == "worker@nexus-test"
+    assert "network" not in payloads["extract_job"]["job_spec"]
+    assert payloads["extract_job"]["encryption_spec"] == {"kms_key_name": "key"}
     assert payloads["prepare_extract_job"]["labels"] == document["pipelineJob"]["labels"]
     plain = specs.load_spec(_job().spec)
     specs.put_image(plain, "worker:1")
