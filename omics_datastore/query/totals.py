@@ -9,10 +9,12 @@ from omics_datastore.schema.relations import relation
 from omics_datastore.schema.tables import CELL_INFO, FEATURE_INFO, RAW_COUNTS
 
 
-def cell_totals(ingest_ids: Sequence[str]) -> ir.Table:
+def cell_totals(ingest_ids: Sequence[str], *, lists: bool) -> ir.Table:
     """Count the cells and counts of ingests.
 
     :param ingest_ids: At least one ingest id.
+    :param lists: Whether to measure the lists of ``raw_counts``, which reads all of a column that is most of the
+        warehouse, or to add up ``n_features`` of ``cell_info``.
     :return: ``ingest_id`` and int64 ``raw_counts_rows``, ``nnz``, ``cell_info_rows``, ``distinct_cells``,
         ``orphan_cells``; ingests without rows are left out.
     """
@@ -20,10 +22,11 @@ def cell_totals(ingest_ids: Sequence[str]) -> ir.Table:
     counts, cells = relation(RAW_COUNTS), relation(CELL_INFO)
     counts = counts.filter(counts["ingest_id"].isin(list(ingest_ids)))
     cells = cells.filter(cells["ingest_id"].isin(list(ingest_ids)))
-    nnz = counts["feature_index"].length().cast("int64")
+    measured = counts["feature_index"].length().cast("int64") if lists else zero
+    told = zero if lists else cells["n_features"]
     rows = ibis.union(
-        counts.select("ingest_id", "cell_index", counted=one, described=zero, nnz=nnz),
-        cells.select("ingest_id", "cell_index", counted=zero, described=one, nnz=zero),
+        counts.select("ingest_id", "cell_index", counted=one, described=zero, nnz=measured),
+        cells.select("ingest_id", "cell_index", counted=zero, described=one, nnz=told),
     )
     by_cell = rows.group_by("ingest_id", "cell_index").aggregate(
         counted=rows["counted"].sum(), described=rows["described"].sum(), nnz=rows["nnz"].sum()

@@ -43,6 +43,9 @@ class BigQueryWarehouse(Warehouse):
     :param client: ``google.cloud.bigquery.Client``; by default one with the credentials of the environment.
     :param streams: Streams that :meth:`read_counts` reads side by side.
     :param most_uris: URIs of one load job at most.
+    :param measure_bytes: Bytes that :meth:`count_totals` may scan to measure the lists of ``raw_counts``. Rows are
+        clustered by key, not by ingest, so measuring reads a column of the whole table, whatever the ingests; beyond
+        the limit ``nnz`` is the sum of ``n_features`` of ``cell_info``.
     """
 
     def __init__(
@@ -53,11 +56,13 @@ class BigQueryWarehouse(Warehouse):
         client: Any = None,
         streams: int = 4,
         most_uris: int = MOST_URIS,
+        measure_bytes: int = 64 * 2**30,
     ) -> None:
         self._address = address
         self._store = store
         self._streams = streams
         self._most_uris = most_uris
+        self._measure_bytes = measure_bytes
         self._opened: BigQueryJobs | None = None
         self._client = client
         self._reader: Any = None
@@ -127,7 +132,9 @@ class BigQueryWarehouse(Warehouse):
         parts = []
         for start in range(0, len(ingest_ids), _IDS_OF_A_QUERY):
             ids = list(ingest_ids[start : start + _IDS_OF_A_QUERY])
-            cells, features = cell_totals(ids), feature_totals(ids)
+            cells, features = cell_totals(ids, lists=True), feature_totals(ids)
+            if self._jobs().scanned_bytes(compile_sql(cells, "bigquery")) > self._measure_bytes:
+                cells = cell_totals(ids, lists=False)
             found = self._rows(cells, cells).join(self._rows(features, features), "ingest_id", "full", coalesce=True)
             parts.append(found)
         if parts:

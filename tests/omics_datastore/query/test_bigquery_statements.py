@@ -44,7 +44,8 @@ def test_row_restriction(googlesql: GoogleSQL) -> None:
 
 
 def test_totals(googlesql: GoogleSQL) -> None:
-    for query in (cell_totals(["a@0", "b@1"]), feature_totals(["a@0"])):
+    ids = ["a@0", "b@1"]
+    for query in (cell_totals(ids, lists=True), cell_totals(ids, lists=False), feature_totals(ids)):
         googlesql.analyze(compile_sql(query, "bigquery"))
 
 

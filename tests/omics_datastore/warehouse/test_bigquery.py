@@ -225,6 +225,9 @@ def test_a_query_can_be_priced_and_is_refused_above_the_limit(world: World) -> N
     assert usage.jobs > 0
     assert usage.bytes_billed >= usage.bytes_processed > 0
     assert usage.links[-1].startswith("https://console.cloud.google.com/bigquery?project=nexus-tests&j=bq:")
+    thrifty = BigQueryWarehouse(address_of(world), world.store, measure_bytes=0)
+    assert thrifty.count_totals([made.ingest_id]).equals(world.open().count_totals([made.ingest_id]))
+    assert 0 < thrifty.usage().bytes_processed < world.open().usage().bytes_processed
     strict = open_warehouse(f"{world.open().uri}&maximum_bytes_billed=1000", world.store)
     with pytest.raises(InputError, match=r"limit for bytes billed: 1000\..*NEXUS_MAXIMUM_BYTES_BILLED=1000; ask for"):
         strict.query(EVERY_CELL)
