@@ -7,11 +7,15 @@ INSTALLED := $(VENV)/.installed
 BIGQUERY := .venv-bigquery
 BIGQUERY_PINS := tests/emulators/bigquery/constraints.txt tests/emulators/bigquery/local_bigquery.txt
 
-.PHONY: demo test lint types unit pipelines docs rates images pins up clean
+.PHONY: demo gcp-demo test lint types unit pipelines docs rates images pins up clean
 .DELETE_ON_ERROR:
 
 demo: $(INSTALLED)
 	$(BIN)/nexus demo
+
+# The whole main job in gcp mode, against emulators of Cloud Storage, BigQuery and Vertex AI; ARGS=--up keeps the web UI.
+gcp-demo: $(INSTALLED) $(BIGQUERY)/.installed
+	$(BIN)/python -m tests.emulators.gcp_demo $(ARGS)
 
 up: $(INSTALLED)
 	$(BIN)/nexus up
