@@ -1,6 +1,9 @@
 """The Terraform of the deployment, judged by Terraform itself: form, references, arguments, and what it plans."""
 
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -217,6 +220,23 @@ def test_environment(plan: dict[str, Any]) -> None:
     assert (machine.cpu, machine.memory, machine.parallelism) == (8, "32Gi", 50)
     (declared,) = re.findall(r"type = map\(object\(\{\n(.*?)\n  \}\)\)", TEXT, re.DOTALL)
     assert set(re.findall(r"(\w+) += optional", declared)) == set(Machine.model_fields)
+
+
+def test_the_code_location_loads_in_a_container(plan: dict[str, Any]) -> None:
+    """With what the containers are told, without credentials and without asking anybody."""
+    container = _containers(plan)["google_cloud_run_v2_worker_pool.daemon"]
+    told = {entry["name"]: entry["value"] for entry in container["env"] if entry.get("value")}
+    code = (
+        "from nexus_assets.definitions import build_defs\n"
+        "made = build_defs().resources\n"
+        "print(*(f'{name}:{type(made[name]).__name__}' for name in sorted(made)))"
+    )
+    environment = {**told, "PYTHONPATH": str(ROOT), "PATH": os.environ["PATH"]}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=120, env=environment
+    )
+    assert done.returncode == 0, done.stderr
+    assert "pipelines:Vertex" in done.stdout
 
 
 def test_options_reach_everything(terraform: Terraform) -> None:
