@@ -47,6 +47,18 @@ resource "google_storage_bucket" "data" {
     }
   }
 
+  # Parts of big uploads, deleted when they are composed: no version of one, nor one of a killed upload, is worth keeping.
+  lifecycle_rule {
+    action {
+      type = "Delete"
+    }
+    condition {
+      age            = 1
+      with_state     = "ANY"
+      matches_prefix = ["${var.prefix}/.scratch/"]
+    }
+  }
+
   dynamic "encryption" {
     for_each = var.kms_key == "" ? [] : [var.kms_key]
     content {
