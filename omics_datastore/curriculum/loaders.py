@@ -24,6 +24,16 @@ folder = "{folder}"
 shard = anndata.read_h5ad(folder + "/extract_files/{first_name}")
 """
 
+_ANNDATA_BUCKET = """\
+import anndata
+from google.cloud import storage
+
+folder = "{folder}"
+with open("{first_name}", "wb") as file:
+    storage.Client().download_blob_to_file(folder + "/extract_files/{first_name}", file)
+shard = anndata.read_h5ad("{first_name}")
+"""
+
 
 def loader_snippets(plan: CurriculumPlan) -> dict[str, str]:
     """Write the programs.
@@ -53,4 +63,8 @@ def placed_loader(release: CurriculumRelease, library: str, store: ObjectStore) 
     :return: Python source.
     """
     folder = curriculum_folder(release.name, release.version).rstrip("/")
-    return release.loaders[library].replace(f'"{folder}"', f'"{store.uri(folder)}"').strip()
+    address = store.uri(folder)
+    if library == "anndata" and address.startswith("gs://"):
+        # anndata opens files, not addresses.
+        return _ANNDATA_BUCKET.format(folder=address, first_name=shard_name(0)).strip()
+    return release.loaders[library].replace(f'"{folder}"', f'"{address}"').strip()

@@ -1,0 +1,57 @@
+"""The main job on Google Cloud, from one command, against the emulators: the same shards as on a laptop."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from omics_datastore.storage.cloud_storage import CloudStore
+from tests.emulators.cloud import BUCKET, EmulatedCloud
+
+NEXUS = str(Path(sys.executable).with_name("nexus"))
+CELLS = "400"
+
+
+@pytest.fixture(scope="module")
+def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmulatedCloud]:
+    with EmulatedCloud(tmp_path_factory.mktemp("cloud")) as emulated:
+        yield emulated
+
+
+def run(environment: dict[str, str], *command: str, folder: Path) -> str:
+    done = subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+@pytest.mark.timeout(600)
+def test_the_whole_way(cloud: EmulatedCloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    environment = cloud.environment(tmp_path / "dagster")
+    run(environment, NEXUS, "doctor", folder=tmp_path)
+    printed = run(environment, NEXUS, "demo", "--cells", CELLS, folder=tmp_path)
+    program = printed.split("Load it:")[1].split("Look around")[0] + "\nprint(shard.n_obs, shard.uns)"
+    assert run(environment, sys.executable, "-W", "ignore", "-c", program, folder=tmp_path).startswith(f"{CELLS} ")
+    counted = json.loads(run(environment, NEXUS, "cells", "count", "--json", folder=tmp_path))
+    assert counted["cells"] == int(CELLS)
+
+    local = {name: value for name, value in os.environ.items() if not name.startswith("NEXUS_")}
+    local["NEXUS_ROOT"] = str(tmp_path / "local")
+    run(local, NEXUS, "demo", "--cells", CELLS, folder=tmp_path)
+    for name, value in cloud.hosts.items():
+        monkeypatch.setenv(name, value)
+    store = CloudStore(f"gs://{BUCKET}/nexus")
+    shards = [entry.key for entry in store.entries("extracts/demo/v1/extract_files/")]
+    assert len(shards) == 1
+    for key in shards:
+        assert store.read(key) == (tmp_path / "local" / key).read_bytes(), key
+    releases = [json.loads(store.read("extracts/demo/v1/release.json"))]
+    releases.append(json.loads((tmp_path / "local/extracts/demo/v1/release.json").read_bytes()))
+    for release in releases:
+        release.pop("document_digest")
+        for ingest in release["ingests"]:
+            ingest.pop("source_uri")
+    assert releases[0] == releases[1]
