@@ -90,6 +90,7 @@ class BigQueryWarehouse(Warehouse):
             known = set(ingests["ingest_id"])
             # The rows of an ingest that was superseded are whole, and where they belong.
             missing = [manifest for manifest in new if manifest.ingest_id not in known]
+            load.check_commit(new, when)
             load.check_files(missing)
             since = load.fill(missing) if missing else load.now()
             load.commit(new, when, ingests, since)

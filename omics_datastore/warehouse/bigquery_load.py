@@ -5,6 +5,7 @@ are removed and loaded again. Jobs have names made from what they do, so a job t
 waited for and not run twice. Rows are counted before the commit, so an ingest that shows is whole.
 """
 
+import json
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
@@ -12,7 +13,7 @@ from typing import Any
 
 import polars as pl
 
-from omics_datastore.errors import CorruptionError
+from omics_datastore.errors import CorruptionError, InputError
 from omics_datastore.ingest.manifest import IngestFile, IngestManifest
 from omics_datastore.keys import digest
 from omics_datastore.schema.bigquery import bigquery_schema
@@ -32,6 +33,8 @@ MOST_URIS = 10_000
 """URIs that BigQuery takes in one load job."""
 
 _CHECKS_AT_ONCE = 8
+_MOST_REQUEST_BYTES = 9_500_000
+"""Bytes of the rows that one statement commits; BigQuery takes requests of 10 MB."""
 
 Held = dict[str, dict[str, int]]
 """Rows of each ingest in each table."""
@@ -62,6 +65,22 @@ class BigQueryLoad:
         with ThreadPoolExecutor(_CHECKS_AT_ONCE) as threads:
             for _ in threads.map(self._check_file, files):
                 pass
+
+    def check_commit(self, manifests: Sequence[IngestManifest], committed_at: datetime) -> None:
+        """Check that one statement can commit all ingests, before anything is loaded.
+
+        :param manifests: Manifests of the ingests.
+        :param committed_at: Time of the commit, with a time zone.
+        :raise InputError: When they are too many.
+        """
+        rows = rows_parameter(ingest_rows(manifests, committed_at).to_pylist())
+        size = len(json.dumps(rows.to_api_repr()))
+        if size > _MOST_REQUEST_BYTES:
+            raise InputError(
+                f"{len(manifests)} ingests cannot be committed at once: their rows of ingest_info are {size} bytes and "
+                f"one request to BigQuery holds {_MOST_REQUEST_BYTES}; divide dataset {manifests[0].dataset} into "
+                "several, or keep less of uns (uns_keep)."
+            )
 
     def fill(self, manifests: Sequence[IngestManifest]) -> datetime:
         """Put the rows of ingests into the tables, each once; nobody sees them yet.

@@ -198,12 +198,21 @@ def test_many_files_go_in_by_several_jobs_and_show_at_once(world: World) -> None
     assert result.metadata["bytes_billed"] >= result.metadata["bytes_processed"] > 0
 
 
+def test_more_ingests_than_one_statement_commits_are_refused_before_anything_is_loaded(world: World) -> None:
+    made = world.make()
+    large = made.manifest.model_copy(update={"uns": {"title": "x" * 10_000_000}})
+    warehouse, session = losing(world, None)
+    with pytest.raises(InputError, match=r"1 ingests cannot be committed at once: .* divide dataset lung"):
+        warehouse.load([large], NOON)
+    assert session.jobs == []
+
+
 def test_several_streams_are_read_and_can_be_left(world: World) -> None:
-    made = [world.make(source=f"{number}", matrix=random_matrix(1300, 40, number)) for number in range(2)]
+    made = [world.make(source=f"{number}", matrix=random_matrix(1300, 20, number)) for number in range(2)]
     warehouse = world.open()
     warehouse.load([item.manifest for item in made], NOON)
     asked = pl.concat([request(item, np.random.default_rng(7).permutation(1300)[:900].tolist()) for item in made])
-    dense, ingests = read_dense(warehouse, asked, 40)
+    dense, ingests = read_dense(warehouse, asked, 20)
     assert ingests == asked["ingest_id"].to_list()
     cells = asked["cell_index"].to_numpy()
     assert np.array_equal(dense[:900], made[0].matrix[cells[:900]].toarray())
