@@ -6,6 +6,7 @@ that this project could use. It uses none, and dagster-gcp among the plugins cos
 
 import warnings
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 import dagster as dg
@@ -22,12 +23,15 @@ def build_defs(resources: Mapping[str, object] | None = None) -> dg.Definitions:
     :return: The definitions.
     :raise InputError: When the environment has a setting that cannot be.
     """
-    chosen = deployment_resources(read_settings()) if resources is None else resources
+    settings = read_settings()
+    chosen = deployment_resources(settings) if resources is None else resources
     tree = dg.ComponentTree.for_project(path_within_project=Path(__file__).parent)
     with warnings.catch_warnings():
         # Loading a folder and mapping specs are preview in Dagster 1.13, which is why the version is pinned.
         warnings.simplefilter("ignore", dg.PreviewWarning)
-        owned = tree.build_defs(tree.defs_module_path).map_asset_specs(func=apply_policy)
+        owned = tree.build_defs(tree.defs_module_path).map_asset_specs(
+            func=partial(apply_policy, is_gcp=settings.is_gcp)
+        )
     return dg.Definitions.merge(owned, dg.Definitions(resources=chosen, component_tree=tree))
 
 

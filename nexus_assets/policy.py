@@ -29,13 +29,20 @@ PIPELINE_LINK = "nexus/pipeline_link"
 """Run tag: console link of that job, or the path of its log."""
 
 
-def apply_policy(spec: dg.AssetSpec) -> dg.AssetSpec:
+_CLOUD_KINDS = {"duckdb": "bigquery", "file": "gcs"}
+
+
+def apply_policy(spec: dg.AssetSpec, *, is_gcp: bool = False) -> dg.AssetSpec:
     """Give a spec what every asset has.
 
-    :param spec: Spec of an asset.
-    :return: The spec with owners.
+    :param spec: Spec of an asset, with the kinds it has on a laptop.
+    :param is_gcp: Whether the deployment is on Google Cloud.
+    :return: The spec with owners, and the kinds of the deployment.
     """
-    return spec.replace_attributes(owners=OWNERS)
+    kinds = {_CLOUD_KINDS.get(kind, kind) for kind in spec.kinds} if is_gcp else spec.kinds
+    if "bigquery" in kinds and "table" in kinds:
+        kinds = kinds - {"parquet"}
+    return spec.replace_attributes(owners=OWNERS, kinds=kinds)
 
 
 def blocking_check(

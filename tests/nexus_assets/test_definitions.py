@@ -4,6 +4,10 @@ import json
 import subprocess
 import sys
 
+import dagster as dg
+
+from nexus_assets.policy import apply_policy
+
 HEAVY = ("anndata", "dagster_gcp", "duckdb", "google.cloud.bigquery", "ibis", "kfp", "matplotlib", "pandas", "scipy")
 
 
@@ -19,3 +23,15 @@ def test_loading_the_definitions_imports_nothing_heavy() -> None:
     assert "nexus_assets.defs.curriculum.plan" in modules
     assert [name for name in HEAVY if name in modules] == []
     assert done.stderr == ""
+
+
+def test_kinds_say_where_things_are() -> None:
+    table = dg.AssetSpec("cell_info", kinds={"duckdb", "parquet", "table"})
+    plan = dg.AssetSpec("plan", kinds={"duckdb", "parquet"})
+    source = dg.AssetSpec("source_files", kinds={"anndata", "file"})
+    assert apply_policy(table).kinds == {"duckdb", "parquet", "table"}
+    assert [apply_policy(spec, is_gcp=True).kinds for spec in (table, plan, source)] == [
+        {"bigquery", "table"},
+        {"bigquery", "parquet"},
+        {"anndata", "gcs"},
+    ]
