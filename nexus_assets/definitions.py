@@ -23,16 +23,18 @@ def build_defs(resources: Mapping[str, object] | None = None) -> dg.Definitions:
     :return: The definitions.
     :raise InputError: When the environment has a setting that cannot be.
     """
-    settings = read_settings()
-    chosen = deployment_resources(settings) if resources is None else resources
+    is_gcp = False
+    if resources is None:
+        settings = read_settings()
+        resources, is_gcp = deployment_resources(settings), settings.is_gcp
     tree = dg.ComponentTree.for_project(path_within_project=Path(__file__).parent)
     with warnings.catch_warnings():
         # Loading a folder and mapping specs are preview in Dagster 1.13, which is why the version is pinned.
         warnings.simplefilter("ignore", dg.PreviewWarning)
         owned = tree.build_defs(tree.defs_module_path).map_asset_specs(
-            func=partial(apply_policy, is_gcp=settings.is_gcp)
+            func=partial(apply_policy, is_gcp=is_gcp)
         )
-    return dg.Definitions.merge(owned, dg.Definitions(resources=chosen, component_tree=tree))
+    return dg.Definitions.merge(owned, dg.Definitions(resources=resources, component_tree=tree))
 
 
 @dg.definitions
