@@ -186,7 +186,7 @@ def place(tmp_path: Path) -> Iterator[Place]:
             "PYTHONWARNINGS": "ignore",
             "DAGSTER_HOME": str(home),
             "NEXUS_ROOT": str(root),
-            "NEXUS_VERTEX_ENDPOINT": endpoint,
+            "TEST_VERTEX_ENDPOINT": endpoint,
         }
         with (
             dg.DagsterInstance.from_config(str(home)) as instance,

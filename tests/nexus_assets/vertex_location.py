@@ -17,7 +17,7 @@ def defs() -> dg.Definitions:
         region="europe-west4",
         root="gs://nexus-test/nexus",
         worker_image="worker:1",
-        endpoint=os.environ["NEXUS_VERTEX_ENDPOINT"],
+        endpoint=os.environ["TEST_VERTEX_ENDPOINT"],
     )
     return build_defs(
         {
