@@ -3,6 +3,9 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+QUIET := --quiet --disable-pip-version-check
+PIP := $(BIN)/python -m pip
+UV := $(BIN)/uv pip install --quiet --compile-bytecode
 # The BigQuery emulator pins other libraries, so it has an environment of its own.
 BIGQUERY := .venv-bigquery
 BIGQUERY_PINS := tests/emulators/bigquery/constraints.txt tests/emulators/bigquery/local_bigquery.txt
@@ -61,18 +64,21 @@ bench: $(INSTALLED)
 
 # The pins of constraints.txt from the ranges of pyproject.toml.
 pins: $(INSTALLED)
-	$(BIN)/pip install --quiet uv
 	$(BIN)/uv pip compile --quiet --no-header --no-annotate --extra dev --output-file constraints.txt pyproject.toml
 
+# uv is five times faster than pip, which does it where uv cannot, behind an index that only pip is told of for example.
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	$(PIP) install $(QUIET) --constraint constraints.txt uv
+	$(UV) --python $(BIN)/python --constraint constraints.txt --editable '.[dev]' \
+		|| $(PIP) install $(QUIET) --constraint constraints.txt --editable '.[dev]'
 	touch $@
 
 $(BIGQUERY)/.installed: $(BIGQUERY_PINS) $(INSTALLED)
 	$(PYTHON) -m venv --without-pip $(BIGQUERY)
-	$(BIN)/pip --python $(BIGQUERY)/bin/python install --quiet --disable-pip-version-check --requirement $(word 1,$(BIGQUERY_PINS))
-	$(BIN)/pip --python $(BIGQUERY)/bin/python install --quiet --disable-pip-version-check --no-deps --ignore-requires-python \
+	$(UV) --python $(BIGQUERY)/bin/python --requirement $(word 1,$(BIGQUERY_PINS)) \
+		|| $(PIP) --python $(BIGQUERY)/bin/python install $(QUIET) --requirement $(word 1,$(BIGQUERY_PINS))
+	$(PIP) --python $(BIGQUERY)/bin/python install $(QUIET) --no-deps --ignore-requires-python \
 		--requirement $(word 2,$(BIGQUERY_PINS))
 	touch $@
 
