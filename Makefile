@@ -10,7 +10,7 @@ UV := $(BIN)/uv pip install --quiet --compile-bytecode
 BIGQUERY := .venv-bigquery
 BIGQUERY_PINS := tests/emulators/bigquery/constraints.txt tests/emulators/bigquery/local_bigquery.txt
 
-.PHONY: demo gcp-demo test lint types unit pipelines docs rates images pins up clean
+.PHONY: demo gcp-demo test lint types unit pipelines docs rates bench images pins up clean
 .DELETE_ON_ERROR:
 
 demo: $(INSTALLED)

@@ -31,9 +31,7 @@ def build_defs(resources: Mapping[str, object] | None = None) -> dg.Definitions:
     with warnings.catch_warnings():
         # Loading a folder and mapping specs are preview in Dagster 1.13, which is why the version is pinned.
         warnings.simplefilter("ignore", dg.PreviewWarning)
-        owned = tree.build_defs(tree.defs_module_path).map_asset_specs(
-            func=partial(apply_policy, is_gcp=is_gcp)
-        )
+        owned = tree.build_defs(tree.defs_module_path).map_asset_specs(func=partial(apply_policy, is_gcp=is_gcp))
     return dg.Definitions.merge(owned, dg.Definitions(resources=resources, component_tree=tree))
 
 

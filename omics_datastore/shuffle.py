@@ -74,6 +74,19 @@ def key_spans(first_key: int, parts: int) -> list[tuple[int, int]]:
     return spans
 
 
+def mixing_rounds(*words: str | int) -> list[tuple[int, int]]:
+    """Return the constants of the mixing of :mod:`omics_datastore.query.mixing`.
+
+    :param words: What the mixing depends on, for example a seed.
+    :return: Four pairs: an odd multiplier in [2**30, 2**31), an addend in [0, 2**31).
+    """
+    drawn = _stream(_word("mixing", *words), 0, 8).tolist()
+    return [
+        (2**30 | (multiplier >> 34) | 1, addend >> 33)
+        for multiplier, addend in zip(drawn[::2], drawn[1::2], strict=True)
+    ]
+
+
 def permutation(length: int, *words: str | int) -> NDArray[np.int64]:
     """Return a reproducible permutation.
 

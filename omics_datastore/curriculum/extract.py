@@ -1,19 +1,23 @@
 """Extract the shards of a planned curriculum: read the counts of neighbouring bins once, write a file a bin."""
 
+import shutil
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, cast
 
 import polars as pl
 
-from omics_datastore.curriculum.bin_matrix import BYTES_A_COUNT, MOST_COUNTS, Buffers, CountsCollector
+from omics_datastore.curriculum.bin_matrix import Buffers, CountsCollector
 from omics_datastore.curriculum.features import FeatureMaps
 from omics_datastore.curriculum.plan_cells import OBS_PREFIX, GroupReader, read_features
 from omics_datastore.curriculum.plan_model import CurriculumPlan, PlannedBin, PlannedGroup, ShardRecord
+from omics_datastore.curriculum.scatter import ScatteredCounts
 from omics_datastore.curriculum.shard import SHARD_FORMAT, ShardWriter, shard_writer
+from omics_datastore.curriculum.shares import Share, divide_into_shares, rounds_of_shares
 from omics_datastore.curriculum.specification import CurriculumSpecification
 from omics_datastore.errors import CorruptionError
 from omics_datastore.keys import digest
@@ -21,13 +25,12 @@ from omics_datastore.storage.documents import read_document, write_document
 from omics_datastore.storage.file_digest import file_sha256
 from omics_datastore.storage.layout import shard_key, shard_record_key
 from omics_datastore.storage.object_store import ObjectStore
-from omics_datastore.warehouse.warehouse import Warehouse
+from omics_datastore.warehouse.warehouse import CountsBatch, Warehouse
 
 Progress = Callable[[int, int], None]
 """Called with the cells done and the cells in all; never by two threads at once."""
 
-_BYTES_A_CELL = 2_000
-"""Memory of a cell's obs values and places, about."""
+_PLACE = ("ingest_id", "cell_index", "shuffle_key")
 
 
 @dataclass(frozen=True)
@@ -36,14 +39,6 @@ class ExtractResult:
 
     written: list[int]
     kept: list[int]
-
-
-@dataclass(frozen=True)
-class _Share:
-    """Neighbouring bins of one group that are read together."""
-
-    group: PlannedGroup
-    bins: list[PlannedBin]
 
 
 def extract_groups(
@@ -81,16 +76,43 @@ def extract_groups(
         missing = [item for item in bins if item.bin not in kept_bins]
         done = _Counter(sum(item.cells for item in kept), total, on_progress)
         if missing:
-            shares = list(_shares(chosen, missing, plan, memory_limit_bytes // max(1, workers)))
+            shares = list(divide_into_shares(chosen, missing, plan, memory_limit_bytes // max(1, workers)))
             with _Extraction(plan, marks, shares, warehouse, store, done) as extraction:
-                futures = [pool.submit(extraction.extract, share) for share in shares]
                 try:
-                    for future in futures:
-                        future.result()
+                    if plan_is_scattered(plan) and len(shares) > 1:
+                        for first, last in rounds_of_shares(shares, memory_limit_bytes):
+                            _extract_scattered(extraction, shares[first:last], pool, max(1, workers), store)
+                    else:
+                        _all_done([pool.submit(extraction.extract, share) for share in shares])
                 except BaseException:
                     pool.shutdown(wait=True, cancel_futures=True)
                     raise
     return ExtractResult([item.bin for item in missing], [item.bin for item in kept])
+
+
+def plan_is_scattered(plan: CurriculumPlan) -> bool:
+    """Tell whether the cells of a bin lie anywhere in the warehouse.
+
+    :param plan: The plan.
+    :return: Whether its order is exact or grouped.
+    """
+    return CurriculumSpecification.model_validate(plan.specification).is_scattered
+
+
+def _extract_scattered(
+    extraction: "_Extraction", shares: list[Share], pool: ThreadPoolExecutor, workers: int, store: ObjectStore
+) -> None:
+    folder = store.scratch_path("scattered-counts")
+    try:
+        scattered = extraction.scatter(shares, folder, pool, workers)
+        _all_done([pool.submit(extraction.write, share, scattered.take(number)) for number, share in enumerate(shares)])
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _all_done(futures: Iterable[Future[None]]) -> None:
+    for future in list(futures):
+        future.result()
 
 
 def planned_digests(plan: CurriculumPlan) -> list[str]:
@@ -156,7 +178,7 @@ class _Extraction:
         self,
         plan: CurriculumPlan,
         marks: list[str],
-        shares: list[_Share],
+        shares: list[Share],
         warehouse: Warehouse,
         store: ObjectStore,
         done: _Counter,
@@ -183,19 +205,57 @@ class _Extraction:
     def __exit__(self, *error: Any) -> None:
         self._files.close()
 
-    def extract(self, share: _Share) -> None:
+    def extract(self, share: Share) -> None:
         """Read the counts of a share's bins and write their shards."""
-        first = share.bins[0]
-        cells = self._readers[share.group.group].bins(first.bin, share.bins[-1].bin)
+        self.write(share, self._warehouse.read_counts(self._cells(share).select(*_PLACE)))
+
+    def scatter(self, shares: Sequence[Share], folder: Path, pool: ThreadPoolExecutor, workers: int) -> ScatteredCounts:
+        """Read the counts of the cells of many shares once, and lay them aside by share.
+
+        :param shares: The shares.
+        :param folder: Where the files go.
+        :param pool: Threads.
+        :param workers: How many of them to use.
+        :return: The counts; the number of a share is its place.
+        """
+        places = []
+        for number, share in enumerate(shares):
+            cells = self._cells(share).select(*_PLACE)
+            places.append(cells.with_columns(pl.lit(number).alias("share"), pl.int_range(cells.height).alias("row")))
+        cells = pl.concat(places)
+        ids = cells["ingest_id"].unique().sort().to_list()
+        share_of, row_of = (cells[name].cast(pl.Int64).to_numpy() for name in ("share", "row"))
+        scattered = ScatteredCounts(folder, ids, share_of, row_of)
+        numbered = cells.select(*_PLACE).with_row_index("number")
+
+        def read(thread: int) -> None:
+            some = numbered.filter(pl.col("ingest_id").is_in(ids[thread::workers]))
+            numbers = some["number"].cast(pl.Int64).to_numpy()
+            for batch in self._warehouse.read_counts(some.select(*_PLACE)):
+                scattered.add(replace(batch, rows=numbers[batch.rows]), thread)
+
+        _all_done([pool.submit(read, thread) for thread in range(min(workers, len(ids)))])
+        return scattered
+
+    def write(self, share: Share, batches: Iterable[CountsBatch]) -> None:
+        """Write the shards of a share's bins.
+
+        :param share: The share.
+        :param batches: Counts of all of its cells; ``rows`` are rows of the share.
+        """
+        cells = self._cells(share)
         counts = sum(item.counts for item in share.bins)
         collector = CountsCollector(cells.height, counts, self._plan.feature_count, self._buffers())
-        for batch in self._warehouse.read_counts(cells.select("ingest_id", "cell_index", "shuffle_key")):
+        for batch in batches:
             collector.add(batch, self._maps[batch.ingest_id])
         start = 0
         for item in share.bins:
             rows = slice(start, start + item.cells)
             self._write(item, cells[rows], collector, rows)
             start += item.cells
+
+    def _cells(self, share: Share) -> pl.DataFrame:
+        return self._readers[share.group.group].bins(share.bins[0].bin, share.bins[-1].bin)
 
     def _buffers(self) -> Buffers:
         if not hasattr(self._local, "buffers"):
@@ -207,7 +267,7 @@ class _Extraction:
         counts = collector.matrix(rows.start, rows.stop)
         obs = cells.select(pl.col(f"{OBS_PREFIX}{column.name}").alias(column.name) for column in plan.obs_columns)
         path = store.scratch_path("shard")
-        self._writer.write(path, counts, item.bin * plan.bin_size, obs)
+        self._writer.write(path, counts, item.first_position, obs)
         record = ShardRecord(
             bin=item.bin,
             planned_digest=self._marks[item.bin],
@@ -227,28 +287,3 @@ def _copy_of(store: ObjectStore, group: PlannedGroup) -> Any:
     if store.stat(group.key) is None:
         raise CorruptionError(f"the plan has lost {store.uri(group.key)}; plan again.")
     return store.local_copy(group.key)
-
-
-def _shares(
-    groups: list[PlannedGroup], missing: list[PlannedBin], plan: CurriculumPlan, limit_bytes: int
-) -> Iterator[_Share]:
-    """Divide the missing bins into runs of neighbours that fit into memory."""
-    wanted = {item.bin for item in missing}
-    for group in groups:
-        run: list[PlannedBin] = []
-        for item in plan.bins[group.first_bin : group.last_bin + 1]:
-            if run and (item.bin not in wanted or not _fits([*run, item], limit_bytes)):
-                yield _Share(group, run)
-                run = []
-            if item.bin in wanted:
-                run.append(item)
-        if run:
-            yield _Share(group, run)
-
-
-def _fits(bins: list[PlannedBin], limit_bytes: int) -> bool:
-    counts = sum(item.counts for item in bins)
-    # One bin is there a second time while its shard is written.
-    most = counts + max(item.counts for item in bins)
-    cells = sum(item.cells for item in bins)
-    return counts <= MOST_COUNTS and BYTES_A_COUNT * most + _BYTES_A_CELL * cells <= limit_bytes

@@ -1,5 +1,7 @@
 """Ready programs that load a curriculum, for its release. The folder is left to the reader to fill in."""
 
+from itertools import accumulate
+
 from omics_datastore.curriculum.plan_model import CurriculumPlan
 from omics_datastore.curriculum.release_model import CurriculumRelease
 from omics_datastore.storage.layout import curriculum_folder, shard_name
@@ -11,8 +13,7 @@ from cellarium.ml.data import DistributedAnnDataCollection
 folder = "{folder}"  # a path, or gs://bucket/prefix/{folder}
 collection = DistributedAnnDataCollection(
     filenames=folder + "/extract_files/extract_{{{first:06d}..{last:06d}}}.h5ad",
-    shard_size={shard_size},
-    last_shard_size={last_shard_size},
+    {sizes},
     max_cache_size={cache},
 )
 """
@@ -43,12 +44,14 @@ def loader_snippets(plan: CurriculumPlan) -> dict[str, str]:
     """
     folder = curriculum_folder(plan.name, plan.version).rstrip("/")
     last = plan.bins[-1]
+    sizes = f"shard_size={plan.bin_size},\n    last_shard_size={last.cells}"
+    if any(item.cells != plan.bin_size for item in plan.bins[:-1]):
+        sizes = f"limits={list(accumulate(item.cells for item in plan.bins))}"
     cellarium = _CELLARIUM.format(
         folder=folder,
         first=0,
         last=last.bin,
-        shard_size=plan.bin_size,
-        last_shard_size=last.cells,
+        sizes=sizes,
         cache=min(3, len(plan.bins)),
     )
     return {"cellarium-ml": cellarium, "anndata": _ANNDATA.format(folder=folder, first_name=shard_name(0))}

@@ -19,6 +19,9 @@ FIXED_COLUMNS = ("ingest_id", "cell_index", "original_id", "total_mrna_umis")
 
 ALWAYS_STRING = ("original_id",)
 
+NO_GROUP_COLUMNS = ("cell_index", "shuffle_key", "original_id")
+"""Columns that cannot make groups."""
+
 
 @dataclass(frozen=True)
 class ObsSource:
@@ -33,17 +36,22 @@ def obs_sources(specification: CurriculumSpecification) -> list[ObsSource]:
     """List the obs columns of a specification in order.
 
     :param specification: The specification.
-    :return: The fixed columns, ``obs_columns``, ``metadata_extra_columns``; each name once.
+    :return: The fixed columns, ``obs_columns``, ``metadata_extra_columns``, and those of ``group_by``; each name once.
     :raise InputError: When a column is not known (near names are given), or a key cannot be an obs column.
     """
-    names = list(dict.fromkeys((*FIXED_COLUMNS, *specification.obs_columns)))
+    keys = [name.removeprefix(EXTRA_PREFIX) for name in specification.group_by if name.startswith(EXTRA_PREFIX)]
+    groups = [name for name in specification.group_by if not name.startswith(EXTRA_PREFIX)]
+    for name in groups:
+        if name in NO_GROUP_COLUMNS:
+            raise InputError(f"group_by: {name} differs from cell to cell; name a column that cells share.")
+    names = list(dict.fromkeys((*FIXED_COLUMNS, *specification.obs_columns, *groups)))
     sources: list[ObsSource] = []
     for name in names:
         if name.startswith(EXTRA_PREFIX):
             key = name.removeprefix(EXTRA_PREFIX)
             raise InputError(f"obs_columns: write {key!r} under metadata_extra_columns instead of {name!r} here.")
         sources.append(ObsSource(name, name, column_type(name)))
-    for key in dict.fromkeys(specification.metadata_extra_columns):
+    for key in dict.fromkeys((*specification.metadata_extra_columns, *keys)):
         _check_key(key, names)
         sources.append(ObsSource(key, f"{EXTRA_PREFIX}{key}", ColumnType.STRING))
     return sources

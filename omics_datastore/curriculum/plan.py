@@ -2,22 +2,22 @@
 
 import json
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 import polars as pl
 
+from omics_datastore.curriculum.bin_order import bins_in_order
 from omics_datastore.curriculum.feature_schema import COMPUTED, features_digest, load_feature_schema
 from omics_datastore.curriculum.features import CurriculumFeatures, curriculum_features
 from omics_datastore.curriculum.obs_layout import ObsSource, decide_obs_layout, obs_sources
-from omics_datastore.curriculum.plan_cells import OBS_PREFIX, PlanFiles
+from omics_datastore.curriculum.plan_cells import BinCells, PlanFiles
 from omics_datastore.curriculum.plan_model import CurriculumPlan, ObsColumn, PinnedIngest, PlannedBin, PlannedGroup
 from omics_datastore.curriculum.release_model import released_ingests
 from omics_datastore.curriculum.selection import Selection, select
 from omics_datastore.curriculum.specification import CurriculumSpecification
 from omics_datastore.errors import CorruptionError, InputError
 from omics_datastore.keys import make_curriculum_partition
-from omics_datastore.query.curriculum import cells_in_store_order
-from omics_datastore.shuffle import key_spans, rotation
 from omics_datastore.storage.documents import read_document, write_document
 from omics_datastore.storage.layout import (
     curriculum_folder,
@@ -31,7 +31,6 @@ from omics_datastore.storage.object_store import AlreadyExistsError, ObjectStore
 from omics_datastore.version import NEXUS_VERSION
 from omics_datastore.warehouse.warehouse import Warehouse
 
-_STREAM_ROWS = 65_536
 _LARGEST_SHARD = 2**31 - 1
 
 
@@ -127,11 +126,9 @@ def _make_plan(
     files = PlanFiles(store, specification.name, version)
     groups: list[PlannedGroup] = []
     bins: list[PlannedBin] = []
-    ordered = _ordered_cells(specification, sources, selection, warehouse)
-    for number, cells in enumerate(_regroup(ordered, specification.bin_size * bins_per_group)):
-        group, its_bins = files.write_group(
-            number, number * bins_per_group, cells, specification.bin_size, specification.seed
-        )
+    ordered = bins_in_order(specification, sources, selection, warehouse)
+    for number, its_cells in enumerate(_batched(ordered, bins_per_group)):
+        group, its_bins = files.write_group(number, its_cells, specification.seed)
         groups.append(group)
         bins += its_bins
     _check_bins(specification, bins, selection.total_cells)
@@ -151,37 +148,15 @@ def _make_plan(
         total_cells=selection.total_cells,
         bins=bins,
         groups=groups,
-        warnings=_warnings(sources, layout, features),
+        warnings=[*_warnings(sources, layout, features), *_unequal(specification, bins)],
         nexus_version=NEXUS_VERSION,
     )
 
 
-def _ordered_cells(
-    specification: CurriculumSpecification, sources: list[ObsSource], selection: Selection, warehouse: Warehouse
-) -> Iterator[pl.DataFrame]:
-    first, columns = rotation(specification.seed), [source.column for source in sources]
-    parts = 1 if warehouse.sort_limit is None else -(-selection.total_cells // warehouse.sort_limit)
-    # Keys are evenly spread, so spans of one width hold about as many cells each.
-    spans = key_spans(first, parts) if parts > 1 else [None]
-    names = {f"obs_{number}": f"{OBS_PREFIX}{source.name}" for number, source in enumerate(sources)}
-    for span in spans:
-        for frame in warehouse.stream(cells_in_store_order(selection.cells, columns, first, span), _STREAM_ROWS):
-            yield frame.rename(names)
-
-
-def _regroup(frames: Iterator[pl.DataFrame], rows: int) -> Iterator[pl.DataFrame]:
-    """Give frames of a number of rows, but for the last."""
-    held: list[pl.DataFrame] = []
-    height = 0
-    for frame in frames:
-        held.append(frame)
-        height += frame.height
-        while height >= rows:
-            whole = pl.concat(held)
-            yield whole[:rows]
-            held, height = [whole[rows:]], height - rows
-    if height:
-        yield pl.concat(held)
+def _batched(bins: Iterator[BinCells], size: int) -> Iterator[list[BinCells]]:
+    """Give lists of a number of bins, but for the last."""
+    while held := list(islice(bins, size)):
+        yield held
 
 
 def _check_bins(specification: CurriculumSpecification, bins: list[PlannedBin], total: int) -> None:
@@ -227,6 +202,15 @@ def _warnings(sources: list[ObsSource], layout: list[ObsColumn], features: Curri
     if unmeasured:
         found.append(f"{unmeasured} of {features.table.height} features were measured by no selected ingest")
     return found
+
+
+def _unequal(specification: CurriculumSpecification, bins: list[PlannedBin]) -> list[str]:
+    short = sum(item.cells < specification.bin_size for item in bins[:-1])
+    warning = (
+        f"{short} bins before the last have fewer than {specification.bin_size} cells, being the last of their groups: "
+        "readers must be given limits, as the loaders of this release do, not one shard size"
+    )
+    return [warning] if short else []
 
 
 def _whole(plan: CurriculumPlan, store: ObjectStore) -> bool:

@@ -1,6 +1,8 @@
 """The files of a plan: which cells are in which bin and in which order, and the features."""
 
 import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +21,20 @@ OBS_PREFIX = "obs."
 """What the names of obs columns begin with in a cells file, so that no key of metadata_extra meets another column."""
 
 
+@dataclass(frozen=True)
+class BinCells:
+    """The cells of a bin before they are permuted.
+
+    ``cells`` has the columns ``ingest_id``, ``cell_index``, ``shuffle_key``, ``n_features`` and ``obs.<name>``;
+    ``group`` the values that they share, by column of ``group_by``.
+    """
+
+    bin: int
+    first_position: int
+    cells: pl.DataFrame
+    group: dict[str, str | int | bool | None] | None = None
+
+
 class PlanFiles:
     """Write and read the files of one version's plan.
 
@@ -32,42 +48,35 @@ class PlanFiles:
         self._name = name
         self._version = version
 
-    def write_group(
-        self, group: int, first_bin: int, cells: pl.DataFrame, bin_size: int, seed: int
-    ) -> tuple[PlannedGroup, list[PlannedBin]]:
-        """Divide cells into bins, permute each bin, and write the group's file.
+    def write_group(self, group: int, bins: Sequence[BinCells], seed: int) -> tuple[PlannedGroup, list[PlannedBin]]:
+        """Permute each bin and write the group's file.
 
         :param group: Number of the group.
-        :param first_bin: Number of its first bin.
-        :param cells: Columns ``ingest_id``, ``cell_index``, ``shuffle_key``, ``n_features`` and ``obs.<name>``, in the
-            order of the curriculum.
-        :param bin_size: Cells of a bin.
+        :param bins: Its bins, neighbours, at least one.
         :param seed: Seed of the specification.
         :return: The group and its bins.
         """
-        bins: list[PlannedBin] = []
+        planned: list[PlannedBin] = []
         path = self._store.scratch_path("plan-cells")
-        schema: pa.Schema = None
         writer: pq.ParquetWriter = None
         try:
-            for number, start in enumerate(range(0, cells.height, bin_size), start=first_bin):
-                rows = _permuted(cells.slice(start, bin_size), number, bin_size, seed)
+            for item in bins:
+                rows = _permuted(item, seed)
                 table = _plain(rows)
                 if writer is None:
-                    schema = table.schema
-                    writer = pq.ParquetWriter(path, schema, compression="zstd", compression_level=1, store_schema=False)
-                writer.write_table(table, row_group_size=bin_size)
-                bins.append(_planned_bin(number, rows, table))
+                    writer = pq.ParquetWriter(
+                        path, table.schema, compression="zstd", compression_level=1, store_schema=False
+                    )
+                writer.write_table(table, row_group_size=rows.height)
+                planned.append(_planned_bin(item, rows, table))
         finally:
             if writer is not None:
                 writer.close()
         key = plan_cells_key(self._name, self._version, group)
         size, sha256 = path.stat().st_size, file_sha256(path)
         self._store.put(path, key)
-        last_bin = bins[-1].bin
-        return PlannedGroup(
-            group=group, first_bin=first_bin, last_bin=last_bin, key=key, size=size, sha256=sha256
-        ), bins
+        first, last = planned[0].bin, planned[-1].bin
+        return PlannedGroup(group=group, first_bin=first, last_bin=last, key=key, size=size, sha256=sha256), planned
 
     def write_features(self, features: pl.DataFrame) -> str:
         """Write the features.
@@ -125,22 +134,24 @@ class GroupReader:
             return pl.DataFrame(file.read_row_groups(groups, use_threads=False))
 
 
-def _permuted(rows: pl.DataFrame, number: int, bin_size: int, seed: int) -> pl.DataFrame:
-    order = permutation(rows.height, seed, number)
-    first = number * bin_size
-    return rows[order].select(
-        pl.lit(number, pl.Int64).alias("bin"),
-        pl.Series("position", np.arange(first, first + rows.height, dtype=np.int64)),
+def _permuted(item: BinCells, seed: int) -> pl.DataFrame:
+    order = permutation(item.cells.height, seed, item.bin)
+    first = item.first_position
+    return item.cells[order].select(
+        pl.lit(item.bin, pl.Int64).alias("bin"),
+        pl.Series("position", np.arange(first, first + item.cells.height, dtype=np.int64)),
         pl.all(),
     )
 
 
-def _planned_bin(number: int, rows: pl.DataFrame, table: pa.Table) -> PlannedBin:
+def _planned_bin(item: BinCells, rows: pl.DataFrame, table: pa.Table) -> PlannedBin:
     least, most = rows["shuffle_key"].min(), rows["shuffle_key"].max()
     return PlannedBin(
-        bin=number,
+        bin=item.bin,
+        first_position=item.first_position,
         cells=rows.height,
         counts=int(rows["n_features"].sum()),
+        group=item.group,
         min_key=int(least),  # type: ignore[arg-type]
         max_key=int(most),  # type: ignore[arg-type]
         digest=table_digest(table),

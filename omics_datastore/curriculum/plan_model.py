@@ -36,13 +36,17 @@ class ObsColumn(BaseModel):
 class PlannedBin(BaseModel):
     """A bin: its number, its cells, their counts, the smallest and largest shuffle key, and a digest.
 
+    ``first_position`` is the place of its first cell in the curriculum, ``group`` the values that its cells share.
+
     ``counts`` is the sum of ``n_features`` over the cells: at least the nonzeros of the shard. ``digest`` covers the
     rows of the cells file: which cells, in which order, with which obs values.
     """
 
     bin: int
+    first_position: int
     cells: int
     counts: int
+    group: dict[str, str | int | bool | None] | None
     min_key: int
     max_key: int
     digest: str

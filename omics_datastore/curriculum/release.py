@@ -175,13 +175,14 @@ def _release(
             ReleasedShard(
                 file=_file(record.bin),
                 cells=record.cells,
+                group=item.group,
                 nnz=record.nnz,
                 size=record.size,
                 sha256=record.sha256,
                 min_key=record.min_key,
                 max_key=record.max_key,
             )
-            for record in records
+            for item, record in zip(plan.bins, records, strict=True)
         ],
         genes_sha256=genes_sha256,
         extract_metadata_sha256=metadata_sha256,

@@ -11,10 +11,11 @@ from omics_datastore.storage.object_store import ObjectStore
 
 
 class ReleasedShard(BaseModel):
-    """A shard: its file below the curriculum's folder, its content, and its shuffle keys."""
+    """A shard: its file below the curriculum's folder, its content, its shuffle keys, and what its cells share."""
 
     file: str
     cells: int
+    group: dict[str, str | int | bool | None] | None
     nnz: int
     size: int
     sha256: str

@@ -49,7 +49,12 @@ class CurriculumSpecification(BaseModel):
     obs_columns: tuple[str, ...] = Field(DEFAULT_OBS_COLUMNS, description="Warehouse columns that become obs columns.")
     metadata_extra_columns: tuple[str, ...] = Field((), description="Keys of metadata_extra that become obs columns.")
     bin_size: Annotated[int, Field(ge=1, le=1_000_000)] = 10_000
-    order: Literal["store"] = Field("store", description="store: ranges of shuffle keys.")
+    group_by: tuple[str, ...] = Field(
+        (), description="Columns whose values all cells of a bin share; their order is always the seed's own."
+    )
+    order: Literal["store", "exact"] = Field(
+        "store", description="store: ranges of shuffle keys; exact: an order of the seed's own."
+    )
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     output: OutputConfig = OutputConfig()
     category_limit: Annotated[int, Field(ge=1)] = 2000
@@ -62,11 +67,8 @@ class CurriculumSpecification(BaseModel):
     def _refuse_what_is_not_built(cls, content: Any) -> Any:
         if isinstance(content, dict):
             content = dict(content)
-            for key in ("group_by", "split"):
-                if content.pop(key, None):
-                    raise ValueError(f"{key} {NotYet}; leave it out")
-            if content.get("order") == "exact":
-                raise ValueError(f"order: exact {NotYet}; use order: store")
+            if content.pop("split", None):
+                raise ValueError(f"split {NotYet}; leave it out")
         return content
 
     @field_validator("name")
@@ -78,6 +80,20 @@ class CurriculumSpecification(BaseModel):
     @classmethod
     def _check_features(cls, features: str) -> str:
         return features if features in ("union", "intersection") else check_key("feature schema", features)
+
+    @field_validator("group_by", mode="before")
+    @classmethod
+    def _check_groups(cls, group_by: Any) -> Any:
+        columns = (group_by,) if isinstance(group_by, str) else tuple(group_by or ())
+        twice = sorted({str(column) for column in columns if columns.count(column) > 1})
+        if twice:
+            raise ValueError(f"{twice[0]} is named twice; leave one out")
+        return columns
+
+    @property
+    def is_scattered(self) -> bool:
+        """Tell whether the cells of a bin lie anywhere in the warehouse, not in ranges of shuffle keys."""
+        return self.order == "exact" or bool(self.group_by)
 
     def digest(self) -> str:
         """Return the digest of the specification; ``refresh`` decides when, not what.

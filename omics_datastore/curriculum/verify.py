@@ -76,7 +76,7 @@ def _against_plan(
     problems: list[str] = []
     if shard.n_obs != planned.cells:
         problems.append(f"it has {shard.n_obs} cells, not {planned.cells}")
-    first = planned.bin * plan.bin_size
+    first = planned.first_position
     if shard.obs_names.tolist() != [str(place) for place in range(first, first + planned.cells)]:
         problems.append(f"obs_names are not the places {first} to {first + planned.cells - 1} in the curriculum")
     ids, names = features["feature_id"].to_list(), features["feature_name"].to_list()

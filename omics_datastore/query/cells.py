@@ -6,7 +6,7 @@ import ibis
 import ibis.expr.types as ir
 
 from omics_datastore.errors import InputError
-from omics_datastore.query.columns import cell_column, result_name
+from omics_datastore.query.columns import cell_column, null_safe_order, result_name
 from omics_datastore.query.conditions import condition_expression
 from omics_datastore.query.filters import CellFilter
 from omics_datastore.schema.relations import relation
@@ -57,7 +57,7 @@ def count_by(cells: ir.Table, columns: Sequence[str]) -> ir.Table:
         raise InputError(f"name one or more different columns to count by, not {', '.join(columns) or 'none'}.")
     keys = {result_name(name): cell_column(cells, name) for name in columns}
     counts = cells.select(**keys).group_by(list(keys)).aggregate(cells=lambda table: table.count())
-    return counts.order_by([ibis.desc("cells"), *_order(counts, list(keys))])
+    return counts.order_by([ibis.desc("cells"), *null_safe_order(counts, list(keys))])
 
 
 def column_values(cells: ir.Table, column: str) -> ir.Table:
@@ -70,7 +70,7 @@ def column_values(cells: ir.Table, column: str) -> ir.Table:
     """
     values = cells.select(value=cell_column(cells, column))
     counts = values.group_by("value").aggregate(cells=lambda table: table.count())
-    return counts.order_by([ibis.desc("cells"), *_order(counts, ["value"])])
+    return counts.order_by([ibis.desc("cells"), *null_safe_order(counts, ["value"])])
 
 
 def describe_cells(cells: ir.Table) -> ir.Table:
@@ -89,13 +89,3 @@ def describe_cells(cells: ir.Table) -> ir.Table:
     for name in DISTINCT_COLUMNS:
         totals[f"distinct_{name}"] = cells[name].nunique()
     return cells.aggregate(**totals)
-
-
-def _order(table: ir.Table, columns: Sequence[str]) -> list[ir.Value]:
-    # Ibis writes no NULLS FIRST and the dialects differ without it, so no key may be null.
-    keys: list[ir.Value] = []
-    for name in columns:
-        column = table[name]
-        least = "" if column.type().is_string() else (False if column.type().is_boolean() else 0)
-        keys += [column.notnull(), ibis.coalesce(column, ibis.literal(least, column.type()))]
-    return keys

@@ -1,7 +1,9 @@
 """The columns a query over cells may name: those of ``cell_info``, ``dataset``, and keys of ``metadata_extra``."""
 
 import difflib
+from collections.abc import Sequence
 
+import ibis
 import ibis.expr.types as ir
 
 from omics_datastore.errors import InputError
@@ -60,3 +62,20 @@ def result_name(name: str) -> str:
     :return: The name itself, but for keys of ``metadata_extra``.
     """
     return f"metadata_extra_{digest(name)[:16]}" if name.startswith(EXTRA_PREFIX) else name
+
+
+def null_safe_order(table: ir.Table, columns: Sequence[str]) -> list[ir.Value]:
+    """Return keys to order a table by, nulls first.
+
+    Ibis writes no NULLS FIRST and the dialects differ without it, so no key may be null.
+
+    :param table: The table.
+    :param columns: Columns of text, numbers or booleans.
+    :return: Two keys a column, none of them null.
+    """
+    keys: list[ir.Value] = []
+    for name in columns:
+        column = table[name]
+        least = "" if column.type().is_string() else (False if column.type().is_boolean() else 0)
+        keys += [column.notnull(), ibis.coalesce(column, ibis.literal(least, column.type()))]
+    return keys

@@ -1,13 +1,15 @@
 """The queries only the planner of curricula asks: cells by ingest, obs columns summed up, cells in order, features."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import ibis
 import ibis.expr.types as ir
 
-from omics_datastore.query.columns import cell_column
+from omics_datastore.query.columns import cell_column, null_safe_order
+from omics_datastore.query.mixing import mixed
 from omics_datastore.schema.relations import relation
 from omics_datastore.schema.tables import FEATURE_INFO
+from omics_datastore.shuffle import mixing_rounds
 
 
 def cells_by_ingest(cells: ir.Table) -> ir.Table:
@@ -67,6 +69,53 @@ def cells_in_store_order(
         chosen = chosen.filter(chosen["shuffle_key"] >= first, chosen["shuffle_key"] <= last)
     later = chosen["shuffle_key"] < ibis.literal(first_key, "int64")
     return chosen.order_by([later, "shuffle_key", "ingest_id", "cell_index"])
+
+
+def cells_in_exact_order(cells: ir.Table, columns: Sequence[str], seed: int) -> ir.Table:
+    """List the selected cells in an order of the seed's own, which has nothing to do with that of another seed.
+
+    :param cells: Result of :func:`omics_datastore.query.cells.selected_cells`.
+    :param columns: Columns as :func:`omics_datastore.query.columns.cell_column` takes them.
+    :param seed: Seed of the specification.
+    :return: The columns of :func:`cells_in_store_order`.
+    """
+    chosen = _placed(cells, columns, seed)
+    return chosen.order_by(["place_key", "ingest_id", "cell_index"]).drop("place_key")
+
+
+def cells_in_groups(
+    cells: ir.Table, columns: Sequence[str], group_by: Sequence[str], bin_size: int, seed: int
+) -> ir.Table:
+    """List the selected cells bin by bin: bins of one group each, in an order of the seed's own, as are their cells.
+
+    :param cells: Result of :func:`omics_datastore.query.cells.selected_cells`.
+    :param columns: Columns as :func:`omics_datastore.query.columns.cell_column` takes them.
+    :param group_by: Columns whose values all cells of a bin share; a null is a value of its own.
+    :param bin_size: Cells of a bin; the last one of a group has the rest.
+    :param seed: Seed of the specification.
+    :return: The columns of :func:`cells_in_store_order`, and ``group_<i>`` for the i-th column of ``group_by``, and
+        ``bin_of_group`` (int64): a bin ends where one of these changes.
+    """
+    groups = {f"group_{number}": cell_column(cells, name) for number, name in enumerate(group_by)}
+    chosen = _placed(cells, columns, seed, groups)
+    within = ibis.window(group_by=list(groups), order_by=["place_key", "ingest_id", "cell_index"])
+    placed = chosen.mutate(place=ibis.row_number().over(within).cast("int64"))
+    binned = placed.mutate(bin_of_group=(placed["place"] // ibis.literal(bin_size, "int64")).cast("int64"))
+    of_bin = ibis.window(group_by=[*groups, "bin_of_group"])
+    known = binned.mutate(first_key=binned["place_key"].min().over(of_bin))
+    ordered = known.mutate(bin_key=mixed(known["first_key"], mixing_rounds("bins", seed)))
+    bins = ["bin_key", *null_safe_order(ordered, list(groups)), "bin_of_group"]
+    listed = ordered.order_by([*bins, "place_key", "ingest_id", "cell_index"])
+    return listed.drop("place_key", "place", "first_key", "bin_key")
+
+
+def _placed(
+    cells: ir.Table, columns: Sequence[str], seed: int, groups: Mapping[str, ir.Value] | None = None
+) -> ir.Table:
+    values = {f"obs_{number}": cell_column(cells, name) for number, name in enumerate(columns)}
+    key = mixed(cells["shuffle_key"], mixing_rounds("cells", seed))
+    names = ("ingest_id", "cell_index", "shuffle_key", "n_features")
+    return cells.select(*names, **values, **(groups or {}), place_key=key)
 
 
 def features_of_ingests(ingest_ids: Sequence[str]) -> ir.Table:

@@ -68,7 +68,7 @@ def plan(
 def _result(planned: "CurriculumPlan", address: str, cost: dict[str, dg.MetadataValue]) -> AssetResult:
     binned = sum(item.cells for item in planned.bins)
     pinned = sum(ingest.cells for ingest in planned.ingests)
-    full = all(item.cells == planned.bin_size for item in planned.bins[:-1])
+    full = _only_last_bins_are_short(planned)
     return dg.MaterializeResult(
         metadata={
             "plan": place(address),
@@ -110,3 +110,9 @@ def _result(planned: "CurriculumPlan", address: str, cost: dict[str, dg.Metadata
             )
         ],
     )
+
+
+def _only_last_bins_are_short(planned: "CurriculumPlan") -> bool:
+    """Tell whether every bin is full but at most one of each group."""
+    short = [str(item.group) for item in planned.bins if item.cells != planned.bin_size]
+    return len(short) == len(set(short)) and all(0 < item.cells <= planned.bin_size for item in planned.bins)

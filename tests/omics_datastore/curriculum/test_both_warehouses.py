@@ -42,6 +42,8 @@ SPECIFICATIONS = (
             {"column": "metadata_extra.batch", "op": "not_in", "value": ["it's"]},
         ],
     ),
+    specification(name="exact", bin_size=250, order="exact", seed=5),
+    specification(name="grouped", bin_size=90, group_by=["donor_id", "metadata_extra.batch"]),
 )
 
 

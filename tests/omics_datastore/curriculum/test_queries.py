@@ -9,6 +9,8 @@ from omics_datastore.query.cells import selected_cells
 from omics_datastore.query.compile import compile_sql
 from omics_datastore.query.curriculum import (
     cells_by_ingest,
+    cells_in_exact_order,
+    cells_in_groups,
     cells_in_store_order,
     distinct_values,
     features_of_ingests,
@@ -36,6 +38,8 @@ def queries(ids: list[str]) -> dict[str, tuple[ir.Table, bool]]:
         "distinct_values": (distinct_values(cells, TEXT), False),
         "one distinct_values": (distinct_values(cells, TEXT[:1]), False),
         "cells_in_store_order": (cells_in_store_order(cells, COLUMNS, 2**62), True),
+        "cells_in_exact_order": (cells_in_exact_order(cells, COLUMNS, 7), True),
+        "cells_in_groups": (cells_in_groups(cells, COLUMNS[:1], COLUMNS, 2, 7), True),
         "cells_in_store_order of a span": (cells_in_store_order(cells, COLUMNS, 2**62, (2**61, 2**63 - 1)), True),
         "features_of_ingests": (features_of_ingests(ids), False),
     }

@@ -1,0 +1,95 @@
+"""The cells of a curriculum bin by bin, in the order that the specification asks for; streamed from the warehouse."""
+
+from collections.abc import Iterator
+from itertools import pairwise
+
+import numpy as np
+import polars as pl
+
+from omics_datastore.curriculum.obs_layout import ObsSource
+from omics_datastore.curriculum.plan_cells import OBS_PREFIX, BinCells
+from omics_datastore.curriculum.selection import Selection
+from omics_datastore.curriculum.specification import CurriculumSpecification
+from omics_datastore.query.curriculum import cells_in_exact_order, cells_in_groups, cells_in_store_order
+from omics_datastore.shuffle import key_spans, rotation
+from omics_datastore.warehouse.warehouse import Warehouse
+
+_STREAM_ROWS = 65_536
+_BIN_OF_GROUP = "bin_of_group"
+
+
+def bins_in_order(
+    specification: CurriculumSpecification, sources: list[ObsSource], selection: Selection, warehouse: Warehouse
+) -> Iterator[BinCells]:
+    """Give the bins of a curriculum in order.
+
+    Memory holds a bin, and some rows more.
+
+    :param specification: The specification.
+    :param sources: The obs columns.
+    :param selection: The selected cells.
+    :param warehouse: The warehouse.
+    :return: The bins, numbered from 0.
+    """
+    names = {f"obs_{number}": f"{OBS_PREFIX}{source.name}" for number, source in enumerate(sources)}
+    columns = [source.column for source in sources]
+    if specification.group_by:
+        frames = _grouped(specification, columns, selection, warehouse)
+        marks = [*(f"group_{number}" for number in range(len(specification.group_by))), _BIN_OF_GROUP]
+    else:
+        frames = _regroup(_ungrouped(specification, columns, selection, warehouse), specification.bin_size)
+        marks = []
+    first = 0
+    for number, cells in enumerate(frames):
+        values = cells.select(marks).row(0)[:-1] if marks else ()
+        group = dict(zip(specification.group_by, values, strict=True)) if marks else None
+        yield BinCells(number, first, cells.drop(marks).rename(names), group)
+        first += cells.height
+
+
+def _ungrouped(
+    specification: CurriculumSpecification, columns: list[str], selection: Selection, warehouse: Warehouse
+) -> Iterator[pl.DataFrame]:
+    if specification.order == "exact":
+        yield from warehouse.stream(cells_in_exact_order(selection.cells, columns, specification.seed), _STREAM_ROWS)
+        return
+    first = rotation(specification.seed)
+    parts = 1 if warehouse.sort_limit is None else -(-selection.total_cells // warehouse.sort_limit)
+    # Keys are evenly spread, so spans of one width hold about as many cells each.
+    for span in key_spans(first, parts) if parts > 1 else [None]:
+        yield from warehouse.stream(cells_in_store_order(selection.cells, columns, first, span), _STREAM_ROWS)
+
+
+def _grouped(
+    specification: CurriculumSpecification, columns: list[str], selection: Selection, warehouse: Warehouse
+) -> Iterator[pl.DataFrame]:
+    expression = cells_in_groups(
+        selection.cells, columns, specification.group_by, specification.bin_size, specification.seed
+    )
+    marks = [*(f"group_{number}" for number in range(len(specification.group_by))), _BIN_OF_GROUP]
+    held: pl.DataFrame | None = None
+    for frame in warehouse.stream(expression, _STREAM_ROWS):
+        held = frame if held is None else pl.concat([held, frame])
+        runs = held.select(pl.struct(marks).rle_id()).to_series().to_numpy()
+        starts = [0, *(np.flatnonzero(np.diff(runs)) + 1).tolist()]
+        for start, end in pairwise(starts):
+            yield held[start:end]
+        held = held[starts[-1] :]
+    if held is not None and held.height:
+        yield held
+
+
+def _regroup(frames: Iterator[pl.DataFrame], rows: int) -> Iterator[pl.DataFrame]:
+    """Give frames of a number of rows, but for the last."""
+    held: list[pl.DataFrame] = []
+    height = 0
+    for frame in frames:
+        held.append(frame)
+        height += frame.height
+        if height >= rows:
+            whole = pl.concat(held)
+            for start in range(0, height - rows + 1, rows):
+                yield whole[start : start + rows]
+            held, height = [whole[height - height % rows :]], height % rows
+    if height:
+        yield pl.concat(held)
