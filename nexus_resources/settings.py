@@ -28,7 +28,7 @@ class Settings(GcpSettings):
         default_factory=lambda: max(1, (os.cpu_count() or 2) // 2), ge=1, description="Threads in each task."
     )
     task_memory_mb: int = Field(192, ge=16, description="Megabytes of cell data a task holds at once.")
-    bins_per_group: int = Field(4, ge=1, description="Bins that are planned and extracted as one group.")
+    bins_per_group: int = Field(32, ge=1, description="Bins of a group at most; a group has about 10,000 cells.")
     quiet_seconds: float = Field(5.0, ge=0, description="How long a drop must not have changed before it is taken.")
     sensors: Literal["on", "off"] = Field("on", description="Whether sensors and schedules start switched on.")
     client_calls: Literal["dagster", "pipeline"] = Field(

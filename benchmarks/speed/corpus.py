@@ -65,7 +65,7 @@ def _make_file(asked: tuple[Path, int, Corpus]) -> None:
             "sex": text(donors % 2, ("male", "female")),
             "assay": text(random.integers(0, 2, cells), ("10x 3' v3", "10x 5' v1")),
             "is_primary_data": np.ones(cells, bool),
-            "source_row": np.arange(cells),
+            "src_row": np.arange(cells),
         },
         index=[f"{number:04d}-{cell:07d}-AAACCTG" for cell in range(cells)],
     )

@@ -116,7 +116,7 @@ class RequestWriter:
         :param warehouse_uri: Address of the warehouse.
         :param name: Curriculum key.
         :param version: Its version.
-        :param bins_per_group: Bins that one group of the plan has.
+        :param bins_per_group: Bins that one group of the plan has at most.
         :return: The job.
         """
         fields = {

@@ -13,7 +13,7 @@ class PipelinesResource(dg.ConfigurableResource, ABC):  # type: ignore[type-arg]
     """Give a pipeline runner and the settings of its fan-out.
 
     ``tasks`` is how many tasks of a pipeline run side by side, ``workers`` how many threads each uses,
-    ``task_memory_bytes`` how much cell data each holds, ``bins_per_group`` how many bins a group of a plan has.
+    ``task_memory_bytes`` how much cell data each holds, ``bins_per_group`` how many bins a group of a plan has at most.
     A job that was lost (quota, preemption, a server's error) is submitted ``lost_job_retries`` times more, first after
     ``retry_seconds``, then after twice as many each time. A job older than ``timeout_seconds`` is cancelled, with 0
     none is; one that no run waits for is cancelled after ``orphan_grace_minutes``.
@@ -23,7 +23,7 @@ class PipelinesResource(dg.ConfigurableResource, ABC):  # type: ignore[type-arg]
     tasks: int = 2
     workers: int = 1
     task_memory_bytes: int = 192 * 2**20
-    bins_per_group: int = 4
+    bins_per_group: int = 32
     client_calls: str = "dagster"
     lost_job_retries: int = 0
     retry_seconds: float = 30.0

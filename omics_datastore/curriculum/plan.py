@@ -32,6 +32,8 @@ from omics_datastore.version import NEXUS_VERSION
 from omics_datastore.warehouse.warehouse import Warehouse
 
 _LARGEST_SHARD = 2**31 - 1
+_GROUP_CELLS = 10_000
+"""Cells of a group, about: enough to read row groups of the counts whole, few enough to spread over tasks evenly."""
 
 
 def check_specification(specification: CurriculumSpecification, warehouse: Warehouse, store: ObjectStore) -> Selection:
@@ -78,7 +80,7 @@ def plan_curriculum(
     :param version: Version.
     :param warehouse: The warehouse.
     :param store: Object store.
-    :param bins_per_group: Bins that one task extracts; their cells are held in memory.
+    :param bins_per_group: Bins of a group at most; large bins make groups of one.
     :return: The plan.
     :raise InputError: When the specification cannot be planned (see :func:`check_specification`), or was planned
         otherwise under this version.
@@ -127,7 +129,8 @@ def _make_plan(
     groups: list[PlannedGroup] = []
     bins: list[PlannedBin] = []
     ordered = bins_in_order(specification, sources, selection, warehouse)
-    for number, its_cells in enumerate(_batched(ordered, bins_per_group)):
+    size = max(1, min(bins_per_group, _GROUP_CELLS // specification.bin_size))
+    for number, its_cells in enumerate(_batched(ordered, size)):
         group, its_bins = files.write_group(number, its_cells, specification.seed)
         groups.append(group)
         bins += its_bins
