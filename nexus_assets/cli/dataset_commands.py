@@ -1,9 +1,12 @@
-"""``nexus datasets``: list and show what is in the warehouse."""
+"""``nexus datasets``: list and show what is in the warehouse, and retire a dataset."""
+
+import sys
+from datetime import UTC, datetime
 
 import click
 import polars as pl
 
-from nexus_assets.cli.output import print_json, print_pairs, print_rows
+from nexus_assets.cli.output import print_json, print_pairs, print_rows, say
 from nexus_assets.cli.session import open_session
 from nexus_assets.cli.suggestions import SuggestingGroup
 from omics_datastore.errors import InputError
@@ -11,7 +14,7 @@ from omics_datastore.errors import InputError
 
 @click.group(cls=SuggestingGroup)
 def datasets() -> None:
-    """Look at the datasets in the warehouse."""
+    """Look at the datasets in the warehouse, and retire one."""
 
 
 @datasets.command("list")
@@ -35,11 +38,7 @@ def list_command(as_json: bool) -> None:
 def show(key: str, as_json: bool) -> None:
     """Show the ingests of a dataset, superseded ones too."""
     session = open_session()
-    everything = session.warehouse.ingests()
-    ingests = everything.filter(pl.col("dataset") == key)
-    if ingests.is_empty():
-        known = sorted(set(everything["dataset"].to_list()))
-        raise InputError(f"there is no dataset {key!r} in the warehouse; there are {', '.join(known) or 'none'}.")
+    ingests = _ingests_of(session.warehouse.ingests(), key)
     if as_json:
         print_json(ingests.to_dicts())
         return
@@ -53,5 +52,45 @@ def show(key: str, as_json: bool) -> None:
         }
     )
     click.echo()
-    columns = ["ingest_id", "source_uri", "cell_count", "feature_count", "nnz", "is_current"]
-    print_rows(ingests.select(columns).to_dicts(), "")
+    state = (
+        pl.when("is_current").then(pl.lit("current")).when(pl.col("retired_at").is_not_null()).then(pl.lit("retired"))
+    )
+    columns = ["ingest_id", "source_uri", "cell_count", "feature_count", "nnz", "state"]
+    shown = ingests.with_columns(state=state.otherwise(pl.lit("superseded")))
+    print_rows(shown.select(columns).to_dicts(), "")
+
+
+@datasets.command()
+@click.argument("key")
+@click.option("--yes", is_flag=True, help="Do not ask; a script must say so.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+def retire(key: str, yes: bool, as_json: bool) -> None:
+    """Hide a dataset from new curricula and counts; ingest it again to bring it back."""
+    from omics_datastore.curriculum.pins import pinned_ingests
+
+    session = open_session()
+    current = _ingests_of(session.warehouse.ingests(), key).filter("is_current")
+    ids = set(current["ingest_id"].to_list())
+    pinned = sorted(
+        {name for ingest_id, names in pinned_ingests(session.store).items() if ingest_id in ids for name in names}
+    )
+    if ids and not yes:
+        if not sys.stdin.isatty():
+            raise InputError(f"retiring {key!r} hides {len(ids)} ingests; say --yes to do it.")
+        cells = int(current["cell_count"].sum())
+        click.confirm(f"Hide {len(ids)} ingests with {cells:,} cells from new curricula and counts?", abort=True)
+    retired = session.warehouse.retire([key], datetime.now(UTC))
+    if as_json:
+        print_json({"dataset": key, "retired": list(retired), "still_pinned_by": pinned})
+        return
+    for name in pinned:
+        say(f"{name} was made from it and can still be rebuilt.")
+    click.echo(f"{key}: {len(retired)} ingests retired." if retired else f"{key} is retired already.")
+
+
+def _ingests_of(everything: pl.DataFrame, key: str) -> pl.DataFrame:
+    ingests = everything.filter(pl.col("dataset") == key)
+    if ingests.is_empty():
+        known = sorted(set(everything["dataset"].to_list()))
+        raise InputError(f"there is no dataset {key!r} in the warehouse; there are {', '.join(known) or 'none'}.")
+    return ingests

@@ -118,6 +118,9 @@ INGEST_INFO = Table(
         _optional("validation", ColumnType.JSON, "Findings of the checks: rules, places, warnings."),
         _required("nexus_version", ColumnType.STRING, "Version of Nexus that made the ingest files."),
         _required("committed_at", ColumnType.TIMESTAMP, "When the ingest became visible (UTC)."),
+        _optional(
+            "retired_at", ColumnType.TIMESTAMP, "When it was hidden from new curricula (UTC); null when it is not."
+        ),
     ),
     ("ingest_id",),
     ("dataset",),

@@ -27,7 +27,7 @@ from omics_datastore.warehouse.bigquery_load import MOST_URIS, BigQueryLoad
 from omics_datastore.warehouse.bigquery_read import read_table
 from omics_datastore.warehouse.bigquery_tables import prepare_tables
 from omics_datastore.warehouse.cell_request import CellRequest, not_in_the_warehouse, number_cells
-from omics_datastore.warehouse.ingest_rows import commit_time, mark_current
+from omics_datastore.warehouse.ingest_rows import commit_time, mark_current, retired_rows
 from omics_datastore.warehouse.warehouse import CountsBatch, LoadResult, Warehouse, WarehouseUsage
 
 _IDS_OF_A_QUERY = 5_000
@@ -103,6 +103,14 @@ class BigQueryWarehouse(Warehouse):
             "bytes_billed": usage.bytes_billed - before.bytes_billed,
         }
         return LoadResult(committed, unchanged, {**rows, INGEST_INFO.name: len(new)}, metadata)
+
+    def retire(self, datasets: Sequence[str], retired_at: datetime) -> tuple[str, ...]:
+        load = BigQueryLoad(self._jobs(), self._store, self._most_uris)
+        since = load.now()
+        rows = retired_rows(self.ingests(), datasets, retired_at).to_pylist()
+        if rows:
+            load.retire(rows, since)
+        return tuple(row["ingest_id"] for row in rows)
 
     def ingests(self) -> pl.DataFrame:
         # Listing the rows of a table costs nothing, unlike a query.

@@ -26,6 +26,7 @@ from omics_datastore.warehouse.bigquery_statements import (
     clear_statement,
     commit_statement,
     count_rows_statement,
+    retire_statement,
 )
 from omics_datastore.warehouse.ingest_rows import ingest_rows
 
@@ -124,6 +125,17 @@ class BigQueryLoad:
         name = self._name("commit", INGEST_INFO.name, [sorted(ids), before])
         rows = ingest_rows(manifests, committed_at).to_pylist()
         job, _ = self._jobs.statement_once(name, since, commit_statement(), [rows_parameter(rows)])
+        self.links.append(self._jobs.link(job))
+
+    def retire(self, rows: Sequence[dict[str, Any]], since: datetime) -> None:
+        """Hide ingests, all at once; one that was committed again meanwhile stays.
+
+        :param rows: Rows of ``ingest_info`` with ``retired_at``.
+        :param since: When these rows were current, by BigQuery's clock.
+        """
+        content = [[row["ingest_id"], row["committed_at"].isoformat()] for row in rows]
+        name = self._name("retire", INGEST_INFO.name, content)
+        job, _ = self._jobs.statement_once(name, since, retire_statement(), [rows_parameter(rows)])
         self.links.append(self._jobs.link(job))
 
     def now(self) -> datetime:

@@ -56,6 +56,19 @@ def commit_statement() -> str:
     )
 
 
+def retire_statement() -> str:
+    """Retire ingests, all at once, as they were committed; one that was committed again since stays.
+
+    :return: A statement with parameter ``rows``.
+    """
+    return (
+        f"MERGE INTO {INGEST_INFO.name} AS held\n"  # noqa: S608
+        f"USING (SELECT part.ingest_id, part.committed_at, part.retired_at FROM UNNEST(@{ROWS}) AS part) AS made\n"
+        "ON held.ingest_id = made.ingest_id AND held.committed_at = made.committed_at\n"
+        "WHEN MATCHED THEN UPDATE SET retired_at = made.retired_at"
+    )
+
+
 def coo_view_query(qualified: Callable[[str], str]) -> str:
     """Give the counts of committed ingests as one row a nonzero count, with the gene's names.
 

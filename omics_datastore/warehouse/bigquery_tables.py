@@ -66,7 +66,20 @@ def _prepare_table(client: Any, address: BigQueryAddress, table: Table) -> None:
             found = client.create_table(made)
         except Conflict:
             found = client.get_table(name)
-    _check_columns(name, table, found)
+    _check_columns(name, table, _with_new_columns(client, table, found))
+
+
+def _with_new_columns(client: Any, table: Table, found: Any) -> Any:
+    """Give a table of an older Nexus the nullable columns it lacks."""
+    from google.cloud import bigquery
+
+    seen = {column.name for column in found.schema}
+    lacking = [column for column in bigquery_schema(table) if column["name"] not in seen]
+    # A table that lacks what every version had is somebody else's.
+    if found.table_type != "TABLE" or not lacking or any(column["mode"] != "NULLABLE" for column in lacking):
+        return found
+    found.schema = [*found.schema, *(bigquery.SchemaField.from_api_repr(column) for column in lacking)]
+    return client.update_table(found, ["schema"])
 
 
 def _check_columns(name: str, table: Table, found: Any) -> None:

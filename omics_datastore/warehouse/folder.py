@@ -19,7 +19,7 @@ from omics_datastore.warehouse.cell_request import not_in_the_warehouse, number_
 from omics_datastore.warehouse.counts_reader import count_nonzeros, read_cells
 from omics_datastore.warehouse.duckdb_query import DuckDBLimits, open_query
 from omics_datastore.warehouse.folder_tables import FolderTables
-from omics_datastore.warehouse.ingest_rows import commit_time, mark_current
+from omics_datastore.warehouse.ingest_rows import commit_time, mark_current, retired_rows
 from omics_datastore.warehouse.warehouse import CountsBatch, LoadResult, Warehouse
 
 
@@ -67,6 +67,12 @@ class FolderWarehouse(Warehouse):
             self._tables.commit(new, when)
         committed = tuple(manifest.ingest_id for manifest in new)
         return LoadResult(committed, unchanged, {**rows, INGEST_INFO.name: len(new)})
+
+    def retire(self, datasets: Sequence[str], retired_at: datetime) -> tuple[str, ...]:
+        rows = retired_rows(self.ingests(), datasets, retired_at)
+        if rows.num_rows:
+            self._tables.append(rows, rows["retired_at"][0].as_py())
+        return tuple(rows["ingest_id"].to_pylist())
 
     def ingests(self) -> pl.DataFrame:
         return mark_current(self._tables.committed_rows())

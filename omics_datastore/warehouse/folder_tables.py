@@ -7,10 +7,12 @@ load are one file, renamed into place last: until then nobody sees the others. N
 import os
 import shutil
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
 import polars as pl
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from omics_datastore.errors import CorruptionError
@@ -22,6 +24,8 @@ from omics_datastore.storage.file_digest import file_sha256
 from omics_datastore.storage.folder import FolderStore
 from omics_datastore.storage.layout import warehouse_file_key, warehouse_load_key
 from omics_datastore.warehouse.ingest_rows import ingest_rows
+
+_READS = 20
 
 
 class FolderTables:
@@ -47,13 +51,34 @@ class FolderTables:
 
         :return: The rows.
         """
-        folder = self._store.path(warehouse_load_key("load")).parent
-        files = sorted(folder.glob("*.parquet"))
-        if files:
-            return pl.read_parquet(files, glob=False, hive_partitioning=False)
         empty = pl.from_arrow(arrow_schema(INGEST_INFO).empty_table())
         assert isinstance(empty, pl.DataFrame)  # noqa: S101
-        return empty
+        for _ in range(_READS):
+            files = self.load_files()
+            if not files:
+                return empty
+            with suppress(FileNotFoundError):  # purged since it was listed
+                return pl.concat([empty, *(self.read_load(path) for path in files)])
+        raise CorruptionError(f"the files of {files[0].parent} change faster than they can be read; run again.")
+
+    def load_files(self) -> list[Path]:
+        """Return the files of rows of ``ingest_info``, one a load or retirement, by time."""
+        return sorted(self._store.path(warehouse_load_key("load")).parent.glob("*.parquet"))
+
+    def read_load(self, path: Path) -> pl.DataFrame:
+        """Read one file of rows of ``ingest_info``.
+
+        :param path: One of :meth:`load_files`; one of an older Nexus lacks columns, which are null then.
+        :return: Its rows.
+        """
+        schema = arrow_schema(INGEST_INFO)
+        rows = pq.read_table(path, partitioning=None)
+        for field in schema:
+            if field.name not in rows.schema.names:
+                rows = rows.append_column(field, pa.nulls(rows.num_rows, field.type))
+        frame = pl.from_arrow(rows.select(schema.names).cast(schema))
+        assert isinstance(frame, pl.DataFrame)  # noqa: S101
+        return frame
 
     def add(self, manifest: IngestManifest, table: str) -> int:
         """Put an ingest file under its table, replacing what an interrupted load left there.
@@ -86,10 +111,18 @@ class FolderTables:
         :param manifests: Manifests of the ingests, whose files were added.
         :param committed_at: Time of the commit, with a time zone.
         """
+        self.append(ingest_rows(manifests, committed_at), committed_at)
+
+    def append(self, rows: pa.Table, when: datetime) -> None:
+        """Append rows of ``ingest_info``, as one file.
+
+        :param rows: The rows; each takes the place of an older one of its ingest.
+        :param when: Time of the change, with a time zone.
+        """
         partial = self._store.scratch_path(INGEST_INFO.name)
-        pq.write_table(ingest_rows(manifests, committed_at), partial, store_schema=False)
-        ids = digest(sorted(manifest.ingest_id for manifest in manifests))[:12]
-        self._store.put(partial, warehouse_load_key(f"{committed_at.astimezone(UTC):%Y%m%dT%H%M%S.%fZ}-{ids}"))
+        pq.write_table(rows, partial, store_schema=False)
+        ids = digest(sorted(rows["ingest_id"].to_pylist()))[:12]
+        self._store.put(partial, warehouse_load_key(f"{when.astimezone(UTC):%Y%m%dT%H%M%S.%fZ}-{ids}"))
 
 
 def _link(source: Path, target: Path) -> None:

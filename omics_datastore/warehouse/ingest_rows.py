@@ -26,16 +26,17 @@ def ingest_rows(manifests: Sequence[IngestManifest], committed_at: datetime) -> 
 def mark_current(rows: pl.DataFrame) -> pl.DataFrame:
     """Keep the newest row of each ingest and tell which ingests are current.
 
-    Of the ingests of one (dataset, source_uri) the one committed last is current; when two were committed in
-    one load, the one whose id sorts last.
+    Of the ingests of one (dataset, source_uri) the one committed last is current, unless it was retired since; when
+    two were committed in one load, the one whose id sorts last. Retiring it does not bring back the one before.
 
     :param rows: Rows of ``ingest_info``.
     :return: One row an ingest id with ``is_current``, ordered by dataset, source_uri, committed_at, ingest_id.
     """
-    newest = rows.sort("committed_at").unique("ingest_id", keep="last", maintain_order=True)
+    changed = pl.max_horizontal("committed_at", "retired_at")
+    newest = rows.sort(changed).unique("ingest_id", keep="last", maintain_order=True)
     ordered = newest.sort("dataset", "source_uri", "committed_at", "ingest_id")
     last = pl.col("ingest_id").last().over("dataset", "source_uri")
-    return ordered.with_columns(is_current=pl.col("ingest_id") == last)
+    return ordered.with_columns(is_current=(pl.col("ingest_id") == last) & pl.col("retired_at").is_null())
 
 
 def commit_time(ingests: pl.DataFrame, manifests: Sequence[IngestManifest], committed_at: datetime) -> datetime:
@@ -44,7 +45,7 @@ def commit_time(ingests: pl.DataFrame, manifests: Sequence[IngestManifest], comm
     :param ingests: What is committed, as :func:`mark_current` returns it.
     :param manifests: Manifests of the ingests to commit.
     :param committed_at: Time by this machine's clock, with a time zone.
-    :return: The same time, or one microsecond after the newest commit of the same source files.
+    :return: The same time, or one microsecond after the newest commit or retirement of the same source files.
     :raise ValueError: When the time has no time zone.
     """
     if committed_at.tzinfo is None:
@@ -53,10 +54,29 @@ def commit_time(ingests: pl.DataFrame, manifests: Sequence[IngestManifest], comm
         {"dataset": [item.dataset for item in manifests], "source_uri": [item.source_uri for item in manifests]},
         schema={"dataset": pl.String, "source_uri": pl.String},
     )
-    newest = ingests.join(sources, on=["dataset", "source_uri"], how="semi")["committed_at"].max()
-    if isinstance(newest, datetime):
-        return max(committed_at, newest + timedelta(microseconds=1))
-    return committed_at
+    return _after(ingests.join(sources, on=["dataset", "source_uri"], how="semi"), committed_at)
+
+
+def retired_rows(ingests: pl.DataFrame, datasets: Sequence[str], retired_at: datetime) -> pa.Table:
+    """Return the rows that retire datasets: those of their current ingests, with the time.
+
+    :param ingests: What is committed, as :func:`mark_current` returns it.
+    :param datasets: Dataset keys.
+    :param retired_at: Time by this machine's clock, with a time zone.
+    :return: Rows of ``ingest_info``, none when no ingest of the datasets is current.
+    :raise ValueError: When the time has no time zone.
+    """
+    if retired_at.tzinfo is None:
+        raise ValueError("retired_at has no time zone")
+    chosen = ingests.filter(pl.col("is_current") & pl.col("dataset").is_in(list(datasets)))
+    when = pl.lit(_after(chosen, retired_at)).cast(pl.Datetime("us", "UTC"))
+    schema = arrow_schema(INGEST_INFO)
+    return chosen.with_columns(retired_at=when).select(schema.names).to_arrow().cast(schema)
+
+
+def _after(ingests: pl.DataFrame, when: datetime) -> datetime:
+    newest = ingests.select(pl.max_horizontal(pl.col("committed_at", "retired_at").max())).item()
+    return max(when, newest + timedelta(microseconds=1)) if isinstance(newest, datetime) else when
 
 
 def _row(manifest: IngestManifest, committed_at: datetime) -> dict[str, Any]:
@@ -66,4 +86,5 @@ def _row(manifest: IngestManifest, committed_at: datetime) -> dict[str, Any]:
         "uns": canonical_json(manifest.uns),
         "validation": canonical_json(validation),
         "committed_at": committed_at,
+        "retired_at": None,
     }

@@ -79,11 +79,22 @@ class Warehouse(ABC):
         """
 
     @abstractmethod
+    def retire(self, datasets: Sequence[str], retired_at: datetime) -> tuple[str, ...]:
+        """Hide the current ingests of datasets at once from whoever asks for current ones; nothing is deleted.
+
+        What pinned them can still read them. Loading one again makes it current again.
+
+        :param datasets: Dataset keys.
+        :param retired_at: Time of the retirement, with a time zone.
+        :return: The ids of the ingests that were hidden; none when nothing of the datasets was current.
+        """
+
+    @abstractmethod
     def ingests(self) -> pl.DataFrame:
         """Return the committed ingests, with ``ingest_info``'s columns and ``is_current``.
 
         Of the ingests of one source file, that is of one (dataset, source_uri), the one committed last
-        is current.
+        is current, unless it was retired since.
 
         :return: One row an ingest id, ordered by dataset, source_uri and committed_at.
         """

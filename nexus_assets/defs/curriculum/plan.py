@@ -62,7 +62,20 @@ def plan(
             cost = cost_metadata(opened.usage())
     for warning in planned.warnings:
         context.log.warning(warning)
+    for sentence in _retired(planned, warehouse):
+        context.log.warning(sentence)
     return _result(planned, objects.uri(plan_key(name, version)), cost)
+
+
+def _retired(planned: "CurriculumPlan", warehouse: WarehouseResource) -> list[str]:
+    """Say which pinned ingests were retired: the version is made from them all the same."""
+    ingests = warehouse.open().ingests()
+    retired = set(ingests.filter(ingests["retired_at"].is_not_null())["ingest_id"].to_list())
+    return [
+        f"{ingest.ingest_id} was retired; {planned.name}.v{planned.version} pinned it and is made from it."
+        for ingest in planned.ingests
+        if ingest.ingest_id in retired
+    ]
 
 
 def _result(planned: "CurriculumPlan", address: str, cost: dict[str, dg.MetadataValue]) -> AssetResult:

@@ -160,6 +160,20 @@ def test_no_cells_are_counted_as_none(nexus: Nexus) -> None:
     assert nexus("cells", "describe", "--json").json()["cells"] == 0
 
 
+def test_a_retired_dataset_is_hidden_until_it_is_ingested_again(used: Nexus, tmp_path: Path) -> None:
+    assert "say --yes" in used("datasets", "retire", "lung").sentence()
+    assert "there are heart, lung" in used("datasets", "retire", "lungs", "--yes").sentence()
+    outcome = used("datasets", "retire", "lung", "--yes", "--json").json()
+    assert (len(outcome["retired"]), outcome["still_pinned_by"]) == (2, ["all.v1"])
+    assert used("cells", "count").out == "4\n"
+    assert [row["dataset"] for row in used("datasets", "list", "--json").json()] == ["heart"]
+    assert used("datasets", "show", "lung").out.count("retired") == 2
+    assert used("datasets", "retire", "lung", "--yes").out == "lung is retired already.\n"
+    make_source(6, (1, 2, 3), 1).write_h5ad(tmp_path / "a.h5ad")
+    assert used("ingest", tmp_path / "a.h5ad", "--dataset", "lung").code == 0
+    assert used("cells", "count").out == "15\n"
+
+
 def test_help_and_version(nexus: Nexus) -> None:
     assert "ingest" in nexus("--help").out
     assert nexus("--version").out.startswith("nexus, version ")

@@ -14,7 +14,8 @@ from omics_datastore.schema.tables import CELL_INFO, DATA_TABLES, INGEST_INFO, T
 COLUMNS = {
     "ingest_info": "ingest_id:STRING! dataset:STRING! source_uri:STRING! source_generation:STRING! "
     "source_sha256:STRING! config_digest:STRING! cell_count:INT64! feature_count:INT64! nnz:INT64! organism:STRING "
-    "schema_version:STRING tag:STRING uns:JSON validation:JSON nexus_version:STRING! committed_at:TIMESTAMP!",
+    "schema_version:STRING tag:STRING uns:JSON validation:JSON nexus_version:STRING! committed_at:TIMESTAMP! "
+    "retired_at:TIMESTAMP",
     "cell_info": "ingest_id:STRING! cell_index:INT64! shuffle_key:INT64! original_id:STRING! tag:STRING "
     "total_mrna_umis:INT64! n_features:INT64! is_primary_data:BOOL assay:STRING assay_ontology_term_id:STRING "
     "cell_type:STRING cell_type_ontology_term_id:STRING development_stage:STRING "

@@ -15,7 +15,8 @@ from google.auth.transport.requests import AuthorizedSession
 from google.cloud import bigquery
 
 from omics_datastore.errors import InputError
-from omics_datastore.schema.tables import TABLES
+from omics_datastore.schema.bigquery import bigquery_schema
+from omics_datastore.schema.tables import INGEST_INFO, TABLES
 from omics_datastore.warehouse.bigquery import BigQueryWarehouse
 from omics_datastore.warehouse.bigquery_address import BigQueryAddress, parse_address
 from omics_datastore.warehouse.open import open_warehouse
@@ -281,6 +282,20 @@ def test_a_column_of_another_type_and_a_view_in_the_place_of_a_table_are_named(
     client.create_table(view)
     with pytest.raises(InputError, match="ingest_info is a VIEW, not a table"):
         open_warehouse(uri, world.store).ingests()
+
+
+def test_a_table_of_an_older_nexus_gets_the_columns_it_lacks(world: World, client: bigquery.Client) -> None:
+    address = address_of(world)
+    made = world.make()
+    client.create_dataset(bigquery.Dataset(f"{address.project}.{address.dataset}"))
+    columns = [column for column in bigquery_schema(INGEST_INFO) if column["name"] != "retired_at"]
+    older = bigquery.Table(address.table("ingest_info"), [bigquery.SchemaField.from_api_repr(each) for each in columns])
+    older.clustering_fields = ["dataset"]
+    client.create_table(older)
+    warehouse = open_warehouse(world.open().uri.replace("EU", "US"), world.store)
+    warehouse.load([made.manifest], NOON)
+    assert warehouse.retire(["lung"], NOON) == (made.ingest_id,)
+    assert not warehouse.ingests()["is_current"].any()
 
 
 def test_a_dataset_elsewhere_is_named(world: World) -> None:
