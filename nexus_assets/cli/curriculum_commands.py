@@ -1,4 +1,4 @@
-"""``nexus curriculum``: build, list, show."""
+"""``nexus curriculum``: build, list, show, diff."""
 
 from pathlib import Path
 from typing import Any
@@ -76,6 +76,35 @@ def show(name: str, as_json: bool) -> None:
     click.echo(f"\n{placed_loader(release, 'anndata', session.store)}")
 
 
+@curriculum.command()
+@click.argument("name")
+@click.argument("specification", metavar="[SPEC.yaml]", required=False, type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+def diff(name: str, specification: Path | None, as_json: bool) -> None:
+    """Say what a new version would add or lose, without building it."""
+    from omics_datastore.curriculum.difference import curriculum_difference, flat_rows
+    from omics_datastore.curriculum.versions import parse_specification, read_dropped_specification
+
+    session = open_session()
+    if specification is None:
+        asked = read_dropped_specification(session.store, name)
+    else:
+        asked = parse_specification(_content(specification), str(specification), name)
+    found = curriculum_difference(asked, session.warehouse, session.store)
+    if as_json:
+        print_json({**found.model_dump(mode="json"), "changed": not found.is_empty})
+        return
+    if found.is_empty:
+        click.echo(f"A new version would be {found.against} again.")
+        return
+    print_rows(flat_rows(found), "nothing")
+    changed = f"; changed in the specification: {', '.join(found.specification_changed)}"
+    click.echo(
+        f"\n{found.against or 'No version'}: {found.total_cells[0]:,} cells in {found.bins[0]:,} bins; a new version: "
+        f"{found.total_cells[1]:,} cells in {found.bins[1]:,} bins{changed if found.specification_changed else ''}."
+    )
+
+
 def build_curriculum(session: Session, path: Path) -> tuple[str, str]:
     """Build the curriculum of a specification file.
 
@@ -87,10 +116,7 @@ def build_curriculum(session: Session, path: Path) -> tuple[str, str]:
     from nexus_assets.partitions import CURRICULA, add_partition
     from omics_datastore.curriculum.versions import parse_specification, resolve_version
 
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise InputError(f"the specification {path} cannot be read: {error.strerror}.") from error
+    content = _content(path)
     specification = parse_specification(content, str(path))
     version, state = resolve_version(specification, session.warehouse, session.store)
     partition = make_curriculum_partition(specification.name, version)
@@ -123,6 +149,13 @@ def read_named_release(session: Session, name: str) -> Any:
         raise InputError(f"the curriculum {name!r} {what}; there are {', '.join(names) or 'none'}.")
     newest = max(released, key=lambda entry: entry.version)
     return read_release(session.store, newest.name, newest.version)
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise InputError(f"the specification {path} cannot be read: {error.strerror}.") from error
 
 
 def _row(entry: Any) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from nexus_assets.cli.doctor_command import doctor
 from nexus_assets.cli.ingest_command import ingest
 from nexus_assets.cli.schema_commands import schema
 from nexus_assets.cli.suggestions import SuggestingGroup
+from nexus_assets.cli.trace_command import trace
 from nexus_assets.cli.up_command import up
 from omics_datastore.errors import InputError, NexusError
 from omics_datastore.version import NEXUS_VERSION
@@ -32,7 +33,7 @@ def cli(root: str | None) -> None:
         os.environ["NEXUS_ROOT"] = root
 
 
-for command in (up, demo, ingest, curriculum, cells, datasets, schema, doctor):
+for command in (up, demo, ingest, curriculum, cells, datasets, trace, schema, doctor):
     cli.add_command(command)
 
 

@@ -1,8 +1,11 @@
 """Every command on a good day: what it prints, for people and for machines, and what it leaves behind."""
 
+import hashlib
 import json
+import shutil
 from pathlib import Path
 
+import anndata
 import pytest
 from dagster import DagsterInstance, DagsterRunStatus
 
@@ -172,6 +175,66 @@ def test_a_retired_dataset_is_hidden_until_it_is_ingested_again(used: Nexus, tmp
     make_source(6, (1, 2, 3), 1).write_h5ad(tmp_path / "a.h5ad")
     assert used("ingest", tmp_path / "a.h5ad", "--dataset", "lung").code == 0
     assert used("cells", "count").out == "15\n"
+
+
+def test_trace_leads_from_a_shard_to_the_source(done: Done, finished: Nexus) -> None:
+    shards = sorted((done[0] / "extracts/all/v1/extract_files").glob("*.h5ad"))
+    sources = {path: anndata.read_h5ad(path) for path in (done[0] / "inbox").rglob("*.h5ad")}
+    traced = finished("trace", "all", *map(str, range(15)), "--json").json()
+    assert [row["cell"] for row in traced] == [str(cell) for cell in range(15)]
+    assert {row["shard"] for row in traced} == {f"extract_files/{shard.name}" for shard in shards}
+    for row in traced:
+        source = Path(row["source_uri"])
+        cell = anndata.read_h5ad(done[0] / "extracts/all/v1" / row["shard"])[row["shard_row"]]
+        original = sources[source][row["source_row"]]
+        assert (cell.obs_names[0], original.obs_names[0]) == (row["cell"], row["original_id"])
+        assert float(cell.X.sum()) == float(original.X.sum())
+        assert hashlib.sha256(source.read_bytes()).hexdigest() == row["source_sha256"]
+        assert row["ingest_id"].partition("@")[0] == row["dataset"]
+        assert len({row["ingest_run"], row["release_run"]} - {None}) == 2
+    name = anndata.read_h5ad(shards[1]).obs_names[2]
+    assert finished("trace", shards[1], name, "--json").json() == [traced[int(name)]]
+    assert "source sha256" in finished("trace", "all.v1", "3").out
+    assert "has no cell '15': its cells are called 0 to 14" in finished("trace", "all", "15").sentence()
+    assert f"has no cell '0': its cells are called {4} to 7" in finished("trace", shards[1], "0").sentence()
+
+
+def test_a_copy_of_the_curriculum_can_be_traced_elsewhere(done: Done, nexus: Nexus, tmp_path: Path) -> None:
+    copied = Path(shutil.copytree(done[0] / "extracts/all/v1", tmp_path / "copied"))
+    shard = copied / "extract_files/extract_000000.h5ad"
+    (row,) = nexus("trace", shard, "0", "--json").json()
+    assert (row["curriculum"], row["ingest_run"]) == ("all.v1", None)
+    (copied / "release.json").unlink()
+    assert "has no release" in nexus("trace", shard, "0").sentence()
+
+
+def test_diff_says_what_a_new_version_would_be(used: Nexus, tmp_path: Path) -> None:
+    before = tree(used.root)
+    same = used("curriculum", "diff", "all", "--json").json()
+    assert (same["changed"], same["against"], same["total_cells"], same["bins"]) == (False, "all.v1", [15, 15], [4, 4])
+    assert used("curriculum", "diff", "all").out == "A new version would be all.v1 again.\n"
+    other = tmp_path / "other.yaml"
+    other.write_text(
+        "name: all\nbin_size: 3\nobs_columns: [tissue, assay]\nfeatures: mine\n"
+        "filter: [{column: tissue, op: eq, value: lung}, {column: donor_id, op: eq, value: donor0}]\n"
+    )
+    found = used("curriculum", "diff", "all", other, "--json").json()
+    kept = int(used("cells", "count", "--where", "tissue == lung", "--where", "donor_id == donor0").out)
+    assert found["cells"] == [
+        {"dataset": "heart", "added": 0, "removed": 4, "unchanged": 0},
+        {"dataset": "lung", "added": 0, "removed": 11 - kept, "unchanged": kept},
+    ]
+    assert (found["total_cells"], found["bins"]) == ([15, kept], [4, -(-kept // 3)])
+    assert (found["obs_columns"]["added"], found["obs_columns"]["removed"]) == (["assay"], ["donor_id"])
+    assert found["categories"] == {"tissue": {"added": [], "removed": ["heart"], "unchanged": 1}}
+    assert len(found["ingests"]["removed"]) == 1
+    assert "ENSG00000000002" in found["features"]["removed"]
+    assert found["specification_changed"] == ["filter", "features", "obs_columns", "bin_size"]
+    assert tree(used.root) == before
+    assert "cells of heart" in used("curriculum", "diff", "all", other).out
+    (tmp_path / "new.yaml").write_text("name: new\n")
+    new = used("curriculum", "diff", "new", tmp_path / "new.yaml", "--json").json()
+    assert (new["against"], sum(change["added"] for change in new["cells"])) == (None, 15)
 
 
 def test_help_and_version(nexus: Nexus) -> None:

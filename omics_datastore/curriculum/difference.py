@@ -1,0 +1,193 @@
+"""What a new version of a curriculum would add or lose against its newest planned one; nothing is written.
+
+A cell is the same cell when it is the same row of the same ingest: cells of a changed source file count as removed and
+added.
+"""
+
+from typing import Any
+
+import ibis.expr.types as ir
+from pydantic import BaseModel
+
+from omics_datastore.curriculum.features import curriculum_features
+from omics_datastore.curriculum.obs_layout import decide_obs_layout, obs_sources
+from omics_datastore.curriculum.plan import read_plan
+from omics_datastore.curriculum.plan_cells import read_features
+from omics_datastore.curriculum.plan_model import CurriculumPlan, ObsColumn
+from omics_datastore.curriculum.selection import Selection, select
+from omics_datastore.curriculum.specification import CurriculumSpecification
+from omics_datastore.curriculum.versions import versions_of
+from omics_datastore.keys import make_curriculum_partition
+from omics_datastore.query.cells import count_by
+from omics_datastore.storage.object_store import ObjectStore
+from omics_datastore.warehouse.warehouse import Warehouse
+
+
+class CellsChange(BaseModel):
+    """Cells of one dataset that a new version would add, lose and keep."""
+
+    dataset: str
+    added: int
+    removed: int
+    unchanged: int
+
+
+class NamesChange(BaseModel):
+    """Names that a new version would add and lose, each in order, and how many it would keep."""
+
+    added: list[str]
+    removed: list[str]
+    unchanged: int
+
+
+class CurriculumDifference(BaseModel):
+    """What a new version would be against ``against``, the newest planned one; ``None`` when there is none."""
+
+    name: str
+    against: str | None
+    specification_changed: list[str]
+    ingests: NamesChange
+    cells: list[CellsChange]
+    features: NamesChange
+    obs_columns: NamesChange
+    categories: dict[str, NamesChange]
+    bins: tuple[int, int]
+    total_cells: tuple[int, int]
+
+    @property
+    def is_empty(self) -> bool:
+        """Tell whether a new version would be the same."""
+        names = (self.ingests, self.features, self.obs_columns, *self.categories.values())
+        cells = any(change.added or change.removed for change in self.cells)
+        return not (self.specification_changed or cells or any(change.added or change.removed for change in names))
+
+
+def curriculum_difference(
+    specification: CurriculumSpecification, warehouse: Warehouse, store: ObjectStore
+) -> CurriculumDifference:
+    """Compare what a specification selects now with the newest planned version of its name.
+
+    :param specification: The specification.
+    :param warehouse: The warehouse.
+    :param store: Object store.
+    :return: The difference.
+    :raise InputError: When the specification is wrong or selects no cell.
+    """
+    plan = _newest_plan(store, specification.name)
+    new = select(specification, warehouse)
+    features = curriculum_features(specification.features, new.counts(), warehouse, store).table["feature_id"].to_list()
+    layout = decide_obs_layout(obs_sources(specification), new.cells, warehouse, specification.category_limit)
+    old_features = [] if plan is None else read_features(store, plan)["feature_id"].to_list()
+    old_layout = [] if plan is None else plan.obs_columns
+    old_ingests = [] if plan is None else [ingest.ingest_id for ingest in plan.ingests]
+    return CurriculumDifference(
+        name=specification.name,
+        against=None if plan is None else make_curriculum_partition(plan.name, plan.version),
+        specification_changed=_changed_fields(specification, plan),
+        ingests=_names(old_ingests, new.ingests["ingest_id"].to_list()),
+        cells=_cells(plan, new, warehouse),
+        features=_names(old_features, features),
+        obs_columns=_names([column.name for column in old_layout], [column.name for column in layout]),
+        categories=_categories(old_layout, layout),
+        bins=(0 if plan is None else len(plan.bins), _bins(specification, new, warehouse)),
+        total_cells=(0 if plan is None else plan.total_cells, new.total_cells),
+    )
+
+
+def _newest_plan(store: ObjectStore, name: str) -> CurriculumPlan | None:
+    for version in reversed(versions_of(store, name)):
+        try:
+            return read_plan(store, name, version)
+        except FileNotFoundError:
+            continue
+    return None
+
+
+def _changed_fields(specification: CurriculumSpecification, plan: CurriculumPlan | None) -> list[str]:
+    if plan is None:
+        return []
+    old = CurriculumSpecification.model_validate(plan.specification)
+    names = [name for name in CurriculumSpecification.model_fields if name != "refresh"]
+    return [name for name in names if getattr(old, name) != getattr(specification, name)]
+
+
+def _cells(plan: CurriculumPlan | None, new: Selection, warehouse: Warehouse) -> list[CellsChange]:
+    after = _by_dataset(new.cells, warehouse)
+    before: dict[str, int] = {}
+    kept: dict[str, int] = {}
+    if plan is not None:
+        specification = CurriculumSpecification.model_validate(plan.specification)
+        old = select(specification, warehouse, [ingest.ingest_id for ingest in plan.ingests])
+        before = _by_dataset(old.cells, warehouse)
+        if set(old.counts()) & set(new.counts()):
+            kept = _by_dataset(old.cells.semi_join(new.cells, ["ingest_id", "cell_index"]), warehouse)
+    return [
+        CellsChange(
+            dataset=dataset,
+            added=after.get(dataset, 0) - kept.get(dataset, 0),
+            removed=before.get(dataset, 0) - kept.get(dataset, 0),
+            unchanged=kept.get(dataset, 0),
+        )
+        for dataset in sorted({*before, *after})
+    ]
+
+
+def _by_dataset(cells: ir.Table, warehouse: Warehouse) -> dict[str, int]:
+    rows = warehouse.query(count_by(cells, ["dataset"]))
+    return dict(zip(rows["dataset"].to_list(), rows["cells"].to_list(), strict=True))
+
+
+def _bins(specification: CurriculumSpecification, new: Selection, warehouse: Warehouse) -> int:
+    if not specification.group_by:
+        return -(-new.total_cells // specification.bin_size)
+    groups = warehouse.query(count_by(new.cells, specification.group_by))["cells"]
+    return sum(-(-cells // specification.bin_size) for cells in groups.to_list())
+
+
+def _names(old: list[str], new: list[str]) -> NamesChange:
+    before, after = set(old), set(new)
+    return NamesChange(
+        added=[name for name in new if name not in before],
+        removed=[name for name in old if name not in after],
+        unchanged=len(before & after),
+    )
+
+
+def _categories(old: list[ObsColumn], new: list[ObsColumn]) -> dict[str, NamesChange]:
+    before = {column.name: column.categories or [] for column in old if column.name != "ingest_id"}  # said already
+    changes = {
+        column.name: _names(before[column.name], column.categories or []) for column in new if column.name in before
+    }
+    return {name: change for name, change in changes.items() if change.added or change.removed}
+
+
+def flat_rows(difference: CurriculumDifference) -> list[dict[str, Any]]:
+    """List a difference as rows for a table: what, how many added, removed and unchanged, and examples.
+
+    :param difference: The difference.
+    :return: Rows with the same keys.
+    """
+    rows = [
+        {
+            "what": f"cells of {c.dataset}",
+            "added": c.added,
+            "removed": c.removed,
+            "unchanged": c.unchanged,
+            "for example": None,
+        }
+        for c in difference.cells
+    ]
+    names = {"ingests": difference.ingests, "features": difference.features, "obs columns": difference.obs_columns}
+    names |= {f"categories of {name}": change for name, change in difference.categories.items()}
+    for what, change in names.items():
+        examples = [f"+{name}" for name in change.added[:2]] + [f"-{name}" for name in change.removed[:2]]
+        rows.append(
+            {
+                "what": what,
+                "added": len(change.added),
+                "removed": len(change.removed),
+                "unchanged": change.unchanged,
+                "for example": ", ".join(examples) or None,
+            }
+        )
+    return rows
