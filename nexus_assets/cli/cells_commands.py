@@ -1,6 +1,7 @@
 """``nexus cells``: count, describe and list values of the cells in the warehouse, before anything is built."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -11,14 +12,26 @@ from nexus_assets.cli.output import print_json, print_pairs, print_rows
 from nexus_assets.cli.session import Session, open_session
 from nexus_assets.cli.suggestions import SuggestingGroup
 from omics_datastore.errors import InputError
-from omics_datastore.query.filters import CellFilter, Condition, parse_condition
+from omics_datastore.query.filter_text import parse_filter, parse_part
+from omics_datastore.query.filters import CellFilter, Part
 from omics_datastore.storage.documents import describe as in_words
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
 
 _WHERE = click.option(
-    "--where", multiple=True, metavar="CONDITION", help='For example "tissue == lung"; repeat for more, all must hold.'
+    "--where",
+    multiple=True,
+    metavar="CONDITION",
+    help='For example "tissue == lung", or nested "{any: [{tissue__eq: lung}, {donor_id__is_null: true}]}"; repeat '
+    "for more, all must hold.",
+)
+_FILTER = click.option(
+    "--filter",
+    "filter_file",
+    metavar="FILE.yaml",
+    type=click.Path(path_type=Path),
+    help="A filter, or a curriculum's specification whose filter is taken; --where adds to it.",
 )
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 
@@ -30,14 +43,15 @@ def cells() -> None:
 
 @cells.command()
 @_WHERE
+@_FILTER
 @click.option("--by", multiple=True, metavar="COLUMN", help="Count for every value of a column; repeat for more.")
 @_JSON
-def count(where: Sequence[str], by: Sequence[str], as_json: bool) -> None:
+def count(where: Sequence[str], filter_file: Path | None, by: Sequence[str], as_json: bool) -> None:
     """Count cells."""
     from omics_datastore.query.cells import count_by, count_cells
 
     session = open_session()
-    chosen = select(session, where)
+    chosen = select(session, where, filter_file)
     if by:
         rows = session.warehouse.query(count_by(chosen, by)).to_dicts()
         print_json(rows) if as_json else print_rows(rows, "no cells")
@@ -48,47 +62,59 @@ def count(where: Sequence[str], by: Sequence[str], as_json: bool) -> None:
 
 @cells.command()
 @_WHERE
+@_FILTER
 @_JSON
-def describe(where: Sequence[str], as_json: bool) -> None:
+def describe(where: Sequence[str], filter_file: Path | None, as_json: bool) -> None:
     """Sum cells up: how many, from where, how deep."""
     from omics_datastore.query.cells import describe_cells
 
     session = open_session()
-    row = session.warehouse.query(describe_cells(select(session, where))).to_dicts()[0]
+    row = session.warehouse.query(describe_cells(select(session, where, filter_file))).to_dicts()[0]
     print_json(row) if as_json else print_pairs({name.replace("_", " "): value for name, value in row.items()})
 
 
 @cells.command()
 @click.argument("column")
 @_WHERE
+@_FILTER
 @_JSON
-def values(column: str, where: Sequence[str], as_json: bool) -> None:
+def values(column: str, where: Sequence[str], filter_file: Path | None, as_json: bool) -> None:
     """List the values of a column with their cells."""
     from omics_datastore.query.cells import column_values
 
     session = open_session()
-    rows = session.warehouse.query(column_values(select(session, where), column)).to_dicts()
+    rows = session.warehouse.query(column_values(select(session, where, filter_file), column)).to_dicts()
     print_json(rows) if as_json else print_rows(rows, "no cells")
 
 
-def select(session: Session, where: Sequence[str]) -> "ir.Table":
+def select(session: Session, where: Sequence[str], filter_file: Path | None = None) -> "ir.Table":
     """Select cells of the current ingests.
 
     :param session: The session.
     :param where: Conditions as somebody wrote them; all must hold.
+    :param filter_file: File with a filter that must hold too.
     :return: The cells, as an expression.
     :raise InputError: When a condition cannot be read.
     """
     from omics_datastore.query.cells import selected_cells
 
-    conditions = tuple(_condition(text) for text in where)
+    given = CellFilter() if filter_file is None else _read(filter_file)
+    conditions = (*given.conditions, *(_part(text) for text in where))
     current = session.warehouse.ingests().filter(pl.col("is_current"))["ingest_id"].to_list()
     return selected_cells(CellFilter(conditions=conditions), current)
 
 
-def _condition(text: str) -> Condition:
+def _read(path: Path) -> CellFilter:
     try:
-        return parse_condition(text)
+        text = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"the filter {path} cannot be read ({error.strerror}).") from error
+    return parse_filter(text, str(path))
+
+
+def _part(text: str) -> Part:
+    try:
+        return parse_part(text)
     except ValidationError as error:
         raise InputError(f"{in_words(error)}.") from error
     except ValueError as error:

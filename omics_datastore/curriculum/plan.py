@@ -13,11 +13,12 @@ from omics_datastore.curriculum.features import CurriculumFeatures, curriculum_f
 from omics_datastore.curriculum.obs_layout import ObsSource, decide_obs_layout, obs_sources
 from omics_datastore.curriculum.plan_cells import BinCells, PlanFiles
 from omics_datastore.curriculum.plan_model import CurriculumPlan, ObsColumn, PinnedIngest, PlannedBin, PlannedGroup
-from omics_datastore.curriculum.release_model import released_ingests
+from omics_datastore.curriculum.release_model import released_ingests, released_terms
 from omics_datastore.curriculum.selection import Selection, select
 from omics_datastore.curriculum.specification import CurriculumSpecification
 from omics_datastore.errors import CorruptionError, InputError
 from omics_datastore.keys import make_curriculum_partition
+from omics_datastore.query.ontology import OntologyTerms
 from omics_datastore.storage.documents import read_document, write_document
 from omics_datastore.storage.layout import (
     curriculum_folder,
@@ -89,7 +90,8 @@ def plan_curriculum(
         plan = read_plan(store, specification.name, version)
     except FileNotFoundError:
         pinned = released_ingests(store, specification.name, version)
-        made = _make_plan(specification, version, pinned, warehouse, store, bins_per_group)
+        terms = released_terms(store, specification.name, version)
+        made = _make_plan(specification, version, pinned, terms, warehouse, store, bins_per_group)
         _remove_leftovers(made, store)
         try:
             write_document(store, plan_key(made.name, version), made, new=True)
@@ -107,7 +109,7 @@ def plan_curriculum(
         if _whole(plan, store):
             return plan
     pinned = [ingest.ingest_id for ingest in plan.ingests]
-    made = _make_plan(specification, version, pinned, warehouse, store, bins_per_group)
+    made = _make_plan(specification, version, pinned, plan.ontology, warehouse, store, bins_per_group)
     _remove_leftovers(made, store)
     write_document(store, plan_key(made.name, version), made)
     return made
@@ -117,12 +119,13 @@ def _make_plan(
     specification: CurriculumSpecification,
     version: int,
     pinned: list[str] | None,
+    terms: OntologyTerms | None,
     warehouse: Warehouse,
     store: ObjectStore,
     bins_per_group: int,
 ) -> CurriculumPlan:
     sources = obs_sources(specification)
-    selection = select(specification, warehouse, pinned)
+    selection = select(specification, warehouse, pinned, terms)
     layout = decide_obs_layout(sources, selection.cells, warehouse, specification.category_limit)
     features = curriculum_features(specification.features, selection.counts(), warehouse, store)
     files = PlanFiles(store, specification.name, version)
@@ -152,6 +155,7 @@ def _make_plan(
         bins=bins,
         groups=groups,
         warnings=[*_warnings(sources, layout, features), *_unequal(specification, bins)],
+        ontology=selection.terms,
         nexus_version=NEXUS_VERSION,
     )
 

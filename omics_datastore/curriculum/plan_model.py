@@ -7,6 +7,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel
 
+from omics_datastore.query.ontology import OntologyTerms
+
 
 class PinnedIngest(BaseModel):
     """An ingest that a curriculum takes cells from, and how many of the curriculum's features it measured."""
@@ -71,6 +73,7 @@ class CurriculumPlan(BaseModel):
     """Everything that was decided before extraction.
 
     ``features_digest`` covers ids and names of the features in order, ``features_sha256`` the file that lists them.
+    ``ontology`` is what the filter's ``descendant_of`` meant.
     """
 
     name: str
@@ -89,6 +92,7 @@ class CurriculumPlan(BaseModel):
     bins: list[PlannedBin]
     groups: list[PlannedGroup]
     warnings: list[str]
+    ontology: OntologyTerms | None = None
     nexus_version: str
 
 

@@ -19,7 +19,7 @@ from omics_datastore.curriculum.release_model import CurriculumRelease, ExtractM
 from omics_datastore.curriculum.specification import CurriculumSpecification
 from omics_datastore.errors import CorruptionError
 from omics_datastore.keys import make_curriculum_partition
-from omics_datastore.query.filters import CellFilter
+from omics_datastore.query.filters import CellFilter, Condition
 from omics_datastore.storage.documents import write_document
 from omics_datastore.storage.layout import (
     curriculum_folder,
@@ -92,13 +92,18 @@ def extract_metadata(plan: CurriculumPlan) -> ExtractMetadata:
 def old_filter_form(cell_filter: CellFilter) -> dict[str, Any]:
     """Write a filter as ``{"column__op": value}``, as the system before did.
 
-    Two conditions with one column and operator become the one that means both.
+    Two conditions with one column and operator become the one that means both. What nests, which it could not, is
+    under the key ``all``, and so is a second ``descendant_of`` of a column.
 
     :param cell_filter: The filter.
-    :return: The mapping; ``True`` is the value of the null operators.
+    :return: The mapping, which is a filter again; ``True`` is the value of the null operators.
     """
     found: dict[str, Any] = {}
+    nested: list[dict[str, Any]] = []
     for condition in cell_filter.conditions:
+        if not isinstance(condition, Condition) or f"{condition.column}__descendant_of" in found:
+            nested.append(condition.model_dump(mode="json"))
+            continue
         column, op = condition.column, condition.op
         value: Any = True if condition.value is None else condition.value
         if isinstance(value, tuple):
@@ -107,7 +112,7 @@ def old_filter_form(cell_filter: CellFilter) -> dict[str, Any]:
             op, value = "not_in", [value]
         key = f"{column}__{op}"
         found[key] = _both(op, found[key], value) if key in found else value
-    return found
+    return {**found, "all": nested} if nested else found
 
 
 def _both(op: str, one: Any, other: Any) -> Any:
@@ -188,6 +193,7 @@ def _release(
         extract_metadata_sha256=metadata_sha256,
         warnings=plan.warnings,
         loaders=loader_snippets(plan),
+        ontology=plan.ontology,
         nexus_version=plan.nexus_version,
     )
 

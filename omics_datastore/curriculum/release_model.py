@@ -5,6 +5,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from omics_datastore.curriculum.plan_model import ObsColumn, PinnedIngest
+from omics_datastore.query.ontology import OntologyTerms
 from omics_datastore.storage.documents import read_document
 from omics_datastore.storage.layout import release_key
 from omics_datastore.storage.object_store import ObjectStore
@@ -24,7 +25,10 @@ class ReleasedShard(BaseModel):
 
 
 class CurriculumRelease(BaseModel):
-    """``release.json``: what a curriculum was made of and what it consists of. No times, no facts of a machine."""
+    """``release.json``: what a curriculum was made of and what it consists of. No times, no facts of a machine.
+
+    ``ontology`` has the version of the ontologies, and what the filter's ``descendant_of`` meant.
+    """
 
     name: str
     version: int
@@ -47,6 +51,7 @@ class CurriculumRelease(BaseModel):
     extract_metadata_sha256: str
     warnings: list[str]
     loaders: dict[str, str]
+    ontology: OntologyTerms | None = None
     nexus_version: str
 
 
@@ -92,5 +97,19 @@ def released_ingests(store: ObjectStore, name: str, version: int) -> list[str] |
     """
     try:
         return [ingest.ingest_id for ingest in read_release(store, name, version).ingests]
+    except FileNotFoundError:
+        return None
+
+
+def released_terms(store: ObjectStore, name: str, version: int) -> OntologyTerms | None:
+    """Return what ``descendant_of`` meant in a released version, so that it is made again from the same cells.
+
+    :param store: Object store.
+    :param name: Curriculum key.
+    :param version: Version.
+    :return: The terms, or ``None`` when there are none or the version was not released.
+    """
+    try:
+        return read_release(store, name, version).ontology
     except FileNotFoundError:
         return None

@@ -11,6 +11,7 @@ from omics_datastore.errors import InputError
 from omics_datastore.query.cells import count_cells, selected_cells
 from omics_datastore.query.curriculum import cells_by_ingest
 from omics_datastore.query.filters import CellFilter
+from omics_datastore.query.ontology import OntologyTerms, ontology_terms
 from omics_datastore.warehouse.warehouse import Warehouse
 
 
@@ -19,11 +20,12 @@ class Selection:
     """Selected cells.
 
     ``ingests`` has the rows of ``ingest_info`` that have such cells, by id, and how many, ``cells``; ``cells`` is the
-    relation of the cells.
+    relation of the cells; ``terms`` is what ``descendant_of`` meant.
     """
 
     ingests: pl.DataFrame
     cells: ir.Table
+    terms: OntologyTerms | None = None
 
     @property
     def total_cells(self) -> int:
@@ -36,13 +38,17 @@ class Selection:
 
 
 def select(
-    specification: CurriculumSpecification, warehouse: Warehouse, ingest_ids: Sequence[str] | None = None
+    specification: CurriculumSpecification,
+    warehouse: Warehouse,
+    ingest_ids: Sequence[str] | None = None,
+    terms: OntologyTerms | None = None,
 ) -> Selection:
     """Select the cells of a specification.
 
     :param specification: The specification.
     :param warehouse: The warehouse.
     :param ingest_ids: Ingests that were pinned; by default the current ones.
+    :param terms: What ``descendant_of`` means; by default what the installed ontologies say.
     :return: The selection; it has cells.
     :raise InputError: When no cell is left (the message names the condition that removed the last), when a
         condition does not fit, or when a pinned ingest is gone.
@@ -61,17 +67,23 @@ def select(
     if not chosen.height:
         raise InputError("the warehouse holds no dataset yet; ingest one first.")
     ids = sorted(chosen["ingest_id"].to_list())
-    counts = warehouse.query(cells_by_ingest(selected_cells(specification.filter, ids)))
+    terms = terms or ontology_terms(specification.filter)
+    counts = warehouse.query(cells_by_ingest(selected_cells(specification.filter, ids, terms)))
     if not counts.height:
-        raise InputError(_why_none(specification, warehouse, ids))
+        raise InputError(_why_none(specification, warehouse, ids, terms))
     ingests = chosen.join(counts, on="ingest_id", how="inner").sort("ingest_id")
-    return Selection(ingests, selected_cells(specification.filter, ingests["ingest_id"].to_list()))
+    return Selection(ingests, selected_cells(specification.filter, ingests["ingest_id"].to_list(), terms), terms)
 
 
-def _why_none(specification: CurriculumSpecification, warehouse: Warehouse, ids: list[str]) -> str:
-    left = _count(CellFilter(), warehouse, ids)
+def _why_none(
+    specification: CurriculumSpecification, warehouse: Warehouse, ids: list[str], terms: OntologyTerms | None
+) -> str:
+    def count(cell_filter: CellFilter) -> int:
+        return int(warehouse.query(count_cells(selected_cells(cell_filter, ids, terms))).item())
+
+    left = count(CellFilter())
     for number, condition in enumerate(specification.filter.conditions, start=1):
-        kept = _count(CellFilter(conditions=specification.filter.conditions[:number]), warehouse, ids)
+        kept = count(CellFilter(conditions=specification.filter.conditions[:number]))
         if not kept:
             before = "of all" if number == 1 else "left by the conditions before it"
             return (
@@ -80,7 +92,3 @@ def _why_none(specification: CurriculumSpecification, warehouse: Warehouse, ids:
             )
         left = kept
     return "the warehouse holds no cell yet; ingest a dataset first."
-
-
-def _count(cell_filter: CellFilter, warehouse: Warehouse, ids: list[str]) -> int:
-    return int(warehouse.query(count_cells(selected_cells(cell_filter, ids))).item())

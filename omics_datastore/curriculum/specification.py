@@ -96,8 +96,8 @@ class CurriculumSpecification(BaseModel):
         return self.order == "exact" or bool(self.group_by)
 
     def digest(self) -> str:
-        """Return the digest of the specification; ``refresh`` decides when, not what.
+        """Return the digest of the specification; ``refresh`` decides when, not what, and filters mean what they mean.
 
         :return: 64 hexadecimal digits.
         """
-        return content_digest(self.model_copy(update={"refresh": "never"}))
+        return content_digest(self.model_copy(update={"refresh": "never", "filter": self.filter.normal()}))

@@ -213,6 +213,9 @@ def _same_content(release: CurriculumRelease, selection: Selection, store: Objec
     pinned = {ingest.ingest_id: ingest.cells for ingest in release.ingests}
     if pinned != selection.counts():
         return False
+    then, now = release.ontology, selection.terms
+    if (then and then.terms) != (now and now.terms):
+        return False
     if release.feature_schema in COMPUTED:
         return True
     return load_feature_schema(store, release.feature_schema).digest() == release.feature_schema_digest

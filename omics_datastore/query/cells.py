@@ -7,8 +7,9 @@ import ibis.expr.types as ir
 
 from omics_datastore.errors import InputError
 from omics_datastore.query.columns import cell_column, null_safe_order, result_name
-from omics_datastore.query.conditions import condition_expression
+from omics_datastore.query.conditions import part_expression
 from omics_datastore.query.filters import CellFilter
+from omics_datastore.query.ontology import OntologyTerms, ontology_terms, with_terms
 from omics_datastore.schema.relations import relation
 from omics_datastore.schema.tables import CELL_INFO, INGEST_INFO, ONTOLOGY_COLUMNS
 
@@ -18,11 +19,14 @@ DISTINCT_COLUMNS = (*ONTOLOGY_COLUMNS, "donor_id", "suspension_type", "tissue_ty
 """The columns whose distinct values :func:`describe_cells` counts, as ``distinct_<column>``."""
 
 
-def selected_cells(cell_filter: CellFilter, ingest_ids: Sequence[str] | None = None) -> ir.Table:
+def selected_cells(
+    cell_filter: CellFilter, ingest_ids: Sequence[str] | None = None, terms: OntologyTerms | None = None
+) -> ir.Table:
     """Return the cells that a filter selects.
 
     :param cell_filter: Conditions that all must hold; nulls follow SQL, ``not_eq`` and ``not_in`` do not find them.
     :param ingest_ids: Take cells of these ingests only; ``None`` takes those of every committed ingest.
+    :param terms: What the filter's ``descendant_of`` mean; by default what the installed ontologies say.
     :return: The columns of ``cell_info``, and ``dataset``.
     :raise InputError: When a condition names no column or its value does not fit; the message names it.
     """
@@ -30,8 +34,8 @@ def selected_cells(cell_filter: CellFilter, ingest_ids: Sequence[str] | None = N
     cells = relation(CELL_INFO).join(datasets, "ingest_id")
     if ingest_ids is not None:
         cells = cells.filter(cells["ingest_id"].isin(list(ingest_ids)) if ingest_ids else ibis.literal(False))
-    for condition in cell_filter.conditions:
-        cells = cells.filter(condition_expression(cells, condition))
+    for part in with_terms(cell_filter, terms or ontology_terms(cell_filter)).conditions:
+        cells = cells.filter(part_expression(cells, part))
     return cells
 
 

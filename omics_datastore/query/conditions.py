@@ -1,6 +1,6 @@
-"""One condition as an Ibis expression, its value typed by the column it is compared with.
+"""A filter's conditions as Ibis expressions, each value typed by the column it is compared with.
 
-Nulls follow SQL: only ``is_null`` finds them; ``not_eq`` and ``not_in`` do not.
+Nulls follow SQL: only ``is_null`` finds them; ``not_eq`` and ``not_in`` do not, nor does ``not`` of a comparison.
 """
 
 import math
@@ -14,7 +14,8 @@ import ibis.expr.types as ir
 
 from omics_datastore.errors import InputError
 from omics_datastore.query.columns import cell_column, column_type
-from omics_datastore.query.filters import EXTRA_PREFIX, ORDER_OPERATORS, Condition, Scalar
+from omics_datastore.query.filter_values import ORDER_OPERATORS, Scalar
+from omics_datastore.query.filters import EXTRA_PREFIX, AllOf, AnyOf, Condition, NotOf
 from omics_datastore.schema.tables import ColumnType
 
 _INTEGER = re.compile(r"[+-]?[0-9]{1,19}")
@@ -29,6 +30,26 @@ _COMPARISONS: dict[str, Callable[[Any, Any], Any]] = {
 }
 JSON_NUMBER = r"^-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?$"
 """RE2 pattern of a JSON number; the same in DuckDB and BigQuery, whose casts differ beyond it."""
+
+
+def part_expression(cells: ir.Table, part: Condition | AnyOf | AllOf | NotOf) -> ir.BooleanValue:
+    """Return a condition, or a nested one, on cells.
+
+    :param cells: Result of :func:`omics_datastore.query.cells.selected_cells`, or its parts.
+    :param part: A part of a filter, without ``descendant_of``.
+    :return: Boolean expression, null where SQL's three-valued logic leaves it open.
+    :raise InputError: As :func:`condition_expression`.
+    """
+    if isinstance(part, Condition):
+        return condition_expression(cells, part)
+    if isinstance(part, NotOf):
+        return ~part_expression(cells, part.part)
+    either = isinstance(part, AnyOf)
+    terms = [part_expression(cells, item) for item in (part.any if isinstance(part, AnyOf) else part.all)]
+    while len(terms) > 1:  # as a balanced tree: compilers recurse over a long chain
+        pairs = [terms[at : at + 2] for at in range(0, len(terms), 2)]
+        terms = [pair[0] if len(pair) == 1 else (pair[0] | pair[1] if either else pair[0] & pair[1]) for pair in pairs]
+    return terms[0]
 
 
 def condition_expression(cells: ir.Table, condition: Condition) -> ir.BooleanValue:

@@ -4,58 +4,65 @@ Only the shape of a filter is decided here. What a column is and whether a value
 the condition becomes an expression, in :mod:`omics_datastore.query.conditions`.
 """
 
-import difflib
-import math
-import re
-from collections.abc import Mapping
-from typing import Any, Literal, TypeAlias, get_args
+import json
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_serializer, model_validator
 
-Operator: TypeAlias = Literal["eq", "not_eq", "in", "not_in", "gt", "gte", "lt", "lte", "is_null", "not_null"]
-OPERATORS: tuple[str, ...] = get_args(Operator)
-LIST_OPERATORS = ("in", "not_in")
-NULL_OPERATORS = ("is_null", "not_null")
-ORDER_OPERATORS = ("gt", "gte", "lt", "lte")
-NOT_YET = ("descendant_of",)
+from omics_datastore.query.filter_values import (
+    OPERATORS,
+    Operator,
+    Scalar,
+    check_operator,
+    check_value,
+    nearest_operator,
+)
 
-Scalar: TypeAlias = bool | int | float | str
-"""A value of a condition. Whole numbers are ``int``, however they were written."""
+GROUPS = ("any", "all", "not")
+DEEPEST = 16
+"""Levels that a filter may nest."""
+MOST = 1000
+"""Conditions that a filter may hold."""
 
 EXTRA_PREFIX = "metadata_extra."
 """What the name of a column begins with that is a key of ``metadata_extra``."""
 
-_SYMBOLS = {
-    "==": "eq",
-    "=": "eq",
-    "!=": "not_eq",
-    "<>": "not_eq",
-    ">=": "gte",
-    "<=": "lte",
-    ">": "gt",
-    "<": "lt",
-    "not in": "not_in",
-    "is not null": "not_null",
-    "is null": "is_null",
-}
-_TEXT_CONDITION = re.compile(
-    r"\s*(?P<column>.+?)\s*(?:"
-    r"(?P<null>\s(?:is\s+not\s+null|is\s+null|is_null|not_null))"
-    r"|(?P<symbol>==|!=|<>|>=|<=|=|>|<)"
-    r"|\s(?P<word>not\s+in|in|not_in|eq|not_eq|gte|gt|lte|lt)(?=[\s\[])"
-    r")(?P<rest>.*)",
-    re.DOTALL | re.IGNORECASE,
-)
-_ITEM = re.compile(r"""\s*(?:"((?:[^"\\]|\\.)*)"|'((?:[^'\\]|\\.)*)'|([^,]*?))\s*(?:,|$)""", re.DOTALL)
-_NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
-_LARGEST = 2**63
+_TOO_MANY = f"the filter holds more than {MOST} conditions; use in with a list of values"
+_EXAMPLE = "write {column: …, op: …, value: …}"
+
+
+def _read_part(content: Any) -> Any:
+    # Pydantic turns ValueError into a sentence about the field, and lets TypeError through.
+    if isinstance(content, Condition | AnyOf | AllOf | NotOf):
+        return content
+    if not isinstance(content, Mapping):
+        raise ValueError(f"{content!r} is not a condition: {_EXAMPLE}, or any, all or not")  # noqa: TRY004
+    if not content or not {"column", "op", "value"}.isdisjoint(content):
+        return Condition.model_validate(content)
+    parts = [_entry(key, value) for key, value in content.items()]
+    return parts[0] if len(parts) == 1 else AllOf(all=tuple(parts))
+
+
+def _entry(key: Any, value: Any) -> Any:
+    kinds: dict[str, type[BaseModel]] = {"any": AnyOf, "all": AllOf, "not": NotOf}
+    kind = kinds.get(key)
+    return Condition.model_validate(_from_old_form(key, value)) if kind is None else kind.model_validate({key: value})
+
+
+def _read_parts(content: Any) -> Any:
+    if not isinstance(content, list | tuple):
+        raise ValueError("takes a list of conditions: put '- ' before each")  # noqa: TRY004
+    if not content:
+        raise ValueError("the list is empty; give at least one condition or remove it")
+    return tuple(content)
 
 
 class Condition(BaseModel):
-    """One condition: column, operator and value (a list for ``in`` and ``not_in``, none for the null operators).
+    """One condition: column, operator and value (a list for ``in``, ``not_in`` and ``descendant_of``).
 
-    Lists are kept sorted and without repeats, and whole floats as integers, so that filters that mean the
-    same have the same digest.
+    The null operators have no value. Lists are kept sorted and without repeats, and whole floats as integers, so
+    that filters that mean the same have the same digest.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -67,33 +74,86 @@ class Condition(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _read(cls, content: Any) -> Any:
-        # Pydantic turns ValueError into a sentence about the field, and lets TypeError through.
         if not isinstance(content, Mapping):
-            raise ValueError(f"{content!r} is not a condition: write {{column: …, op: …, value: …}}")  # noqa: TRY004
+            raise ValueError(f"{content!r} is not a condition: {_EXAMPLE}")  # noqa: TRY004
         unknown = sorted(str(key) for key in content if key not in ("column", "op", "value"))
         if unknown:
-            raise ValueError(f"{', '.join(unknown)} is not part of a condition: write {{column: …, op: …, value: …}}")
+            raise ValueError(f"{', '.join(unknown)} is not part of a condition: {_EXAMPLE}")
         column = content.get("column")
         if not isinstance(column, str) or not column.strip():
-            raise ValueError("a condition must name its column: write {column: …, op: …, value: …}")
-        op = _check_operator(column, content.get("op"))
-        return {"column": column, "op": op, "value": _check_value(column, op, content.get("value"))}
+            raise ValueError(f"a condition must name its column: {_EXAMPLE}")
+        op = check_operator(column, content.get("op"))
+        return {"column": column, "op": op, "value": check_value(column, op, content.get("value"))}
 
     def __str__(self) -> str:
         value = "" if self.value is None else f" {list(self.value) if isinstance(self.value, tuple) else self.value!r}"
         return f"{self.column} {self.op}{value}"
 
 
+class AnyOf(BaseModel):
+    """Conditions of which at least one must hold: OR of SQL."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    any: Annotated[tuple["Part", ...], BeforeValidator(_read_parts)]
+
+    def __str__(self) -> str:
+        return f"any ({'; '.join(map(str, self.any))})"
+
+
+class AllOf(BaseModel):
+    """Conditions that all must hold: AND of SQL."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    all: Annotated[tuple["Part", ...], BeforeValidator(_read_parts)]
+
+    def __str__(self) -> str:
+        return f"all ({'; '.join(map(str, self.all))})"
+
+
+class NotOf(BaseModel):
+    """A condition that must be false: NOT of SQL. It is not enough that a null leaves it open."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    part: "Part" = Field(alias="not")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read(cls, content: Any) -> Any:
+        if isinstance(content, Mapping) and isinstance(content.get("not"), list | tuple):
+            raise ValueError(  # noqa: TRY004
+                "takes one condition, not a list: write not: {any: [...]} or not: {all: [...]}"
+            )
+        return content
+
+    @model_serializer
+    def _write(self) -> dict[str, Any]:
+        return {"not": self.part.model_dump()}
+
+    def __str__(self) -> str:
+        return f"not ({self.part})"
+
+
+Part: TypeAlias = Annotated[Condition | AnyOf | AllOf | NotOf, BeforeValidator(_read_part)]
+"""What a filter is made of."""
+for _class in (AnyOf, AllOf, NotOf):
+    _class.model_rebuild()
+
+
 class CellFilter(BaseModel):
     """Conditions that all must hold.
 
-    Read from a list of ``{column, op, value}``, from the old mapping ``{"column__op": value}``, from nothing,
-    or from what it was written as.
+    Read from a list of ``{column, op, value}`` and of ``{any: [...]}``, ``{all: [...]}``, ``{not: {...}}``, which
+    nest; from the old mapping ``{"column__op": value}``, whose keys may also be ``any``, ``all`` and ``not``; from
+    nothing; or from what it was written as. Nulls follow SQL at every level: a comparison with a null is neither
+    true nor false, nor is its negation, and a cell is selected when the whole is true.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    conditions: tuple[Condition, ...] = ()
+    conditions: tuple[Part, ...] = ()
 
     @model_validator(mode="before")
     @classmethod
@@ -102,6 +162,7 @@ class CellFilter(BaseModel):
             return {"conditions": ()}
         if isinstance(content, str | bytes):
             raise ValueError("a filter is a list of {column: …, op: …, value: …}, not text")  # noqa: TRY004
+        _check_size(content)
         if isinstance(content, list | tuple):
             return {"conditions": tuple(content)}
         if not isinstance(content, Mapping):
@@ -110,39 +171,80 @@ class CellFilter(BaseModel):
             return content
         if {"column", "op"} <= set(content):
             raise ValueError("a filter is a list of conditions: put '- ' before this one")
-        return {"conditions": tuple(_from_old_form(key, value) for key, value in content.items())}
+        return {
+            "conditions": tuple(
+                {key: value} if key in GROUPS else _from_old_form(key, value) for key, value in content.items()
+            )
+        }
+
+    @model_validator(mode="after")
+    def _check_number(self) -> "CellFilter":
+        if sum(1 for _ in self.leaves()) > MOST:
+            raise ValueError(_TOO_MANY)
+        return self
+
+    def normal(self) -> "CellFilter":
+        """Return the one form of all filters that differ in order, repeats and needless brackets only.
+
+        :return: A filter that selects the same cells.
+        """
+        parts = _flat(AllOf, tuple(_normal(part) for part in self.conditions))
+        return CellFilter(conditions=parts)
+
+    def leaves(self) -> Iterator[Condition]:
+        """Give every condition, however deep."""
+        open_parts: list[Condition | AnyOf | AllOf | NotOf] = list(reversed(self.conditions))
+        while open_parts:
+            part = open_parts.pop()
+            if isinstance(part, Condition):
+                yield part
+            else:
+                open_parts += reversed(_inner(part))
 
 
-def parse_condition(text: str) -> Condition:
-    """Read a condition as it is written on a command line.
+def _inner(part: AnyOf | AllOf | NotOf) -> tuple[Any, ...]:
+    return part.any if isinstance(part, AnyOf) else part.all if isinstance(part, AllOf) else (part.part,)
 
-    ``cell_type == T cell``, ``total_mrna_umis >= 500``, ``tissue in lung, blood``, ``tissue not in [a, "b, c"]``,
-    ``donor_id is null``; the operators' names work too (``tissue eq lung``). Values are text, whose type the
-    column decides later; only numbers that ``metadata_extra`` keys are ordered by become numbers here.
 
-    :param text: The condition.
-    :return: The condition.
-    :raise ValueError: When the text is no condition, in one sentence.
-    """
-    match = _TEXT_CONDITION.fullmatch(text)
-    if match is None:
-        raise ValueError(f"{text!r} is not a condition: write 'column operator value', for example 'tissue == lung'")
-    written = match["null"] or match["symbol"] or match["word"]
-    word = " ".join(written.lower().split())
-    op = _SYMBOLS.get(word, word)
-    column, rest = match["column"], match["rest"].strip()
-    if op in NULL_OPERATORS:
-        if rest:
-            raise ValueError(f"{column} {word}: takes no value, remove {rest!r}")
-        return Condition.model_validate({"column": column, "op": op})
-    if not rest:
-        raise ValueError(f"{column} {word}: the value is missing")
-    if op in LIST_OPERATORS:
-        return Condition.model_validate({"column": column, "op": op, "value": _text_items(column, word, rest)})
-    value: Scalar = _unquoted(rest)
-    if op in ORDER_OPERATORS and column.startswith(EXTRA_PREFIX) and _NUMBER.fullmatch(rest):
-        value = float(rest) if not rest.lstrip("+-").isdecimal() else int(rest)
-    return Condition.model_validate({"column": column, "op": op, "value": value})
+def _normal(part: Any) -> Any:
+    if isinstance(part, Condition):
+        if part.op in ("in", "not_in") and isinstance(part.value, tuple) and len(part.value) == 1:
+            one = "eq" if part.op == "in" else "not_eq"
+            return Condition.model_validate({"column": part.column, "op": one, "value": part.value[0]})
+        return part
+    inner = tuple(_normal(item) for item in _inner(part))
+    if isinstance(part, NotOf):
+        return inner[0].part if isinstance(inner[0], NotOf) else NotOf.model_validate({"not": inner[0]})
+    parts = _flat(type(part), inner)
+    if len(parts) == 1:
+        return parts[0]
+    return AnyOf(any=parts) if isinstance(part, AnyOf) else AllOf(all=parts)
+
+
+def _flat(kind: type[AnyOf | AllOf], parts: tuple[Any, ...]) -> tuple[Any, ...]:
+    # An any inside an any, and an all inside an all, say nothing; nor do order and repeats.
+    flat = [item for part in parts for item in (_inner(part) if isinstance(part, kind) else (part,))]
+    by_text = {json.dumps(item.model_dump(mode="json"), sort_keys=True): item for item in flat}
+    return tuple(by_text[text] for text in sorted(by_text))
+
+
+def _check_size(content: Any) -> None:
+    """Refuse what nests without end (an alias in YAML can name what it is in) or is too large for a statement."""
+    level, depth, count = [content], 0, 0
+    while level:
+        below: list[Any] = []
+        for item in level:
+            if isinstance(item, list | tuple):
+                below += item
+            elif isinstance(item, Mapping):
+                below += [value for key, value in item.items() if key in GROUPS or key == "conditions"]
+        count += len(below)
+        depth += 1
+        if depth > 2 * DEEPEST:
+            raise ValueError(f"any, all and not nest more than {DEEPEST} levels deep; write the filter flatter")
+        if count > 10 * MOST:
+            raise ValueError(_TOO_MANY)
+        level = below
 
 
 def _from_old_form(key: Any, value: Any) -> dict[str, Any]:
@@ -151,108 +253,10 @@ def _from_old_form(key: Any, value: Any) -> dict[str, Any]:
         raise ValueError(
             f"filter key {key!r} has no operator: write '{key}__eq' or another of {', '.join(OPERATORS)} after '__'"
         )
-    if op not in OPERATORS and op not in NOT_YET:
-        near = _nearest(op)
+    if op not in OPERATORS:
+        near = nearest_operator(op)
         raise ValueError(
             f"filter key {key!r} does not end in a known operator: did you mean '{column}__{near}', or '{key}__eq' "
             f"for a column {key!r}"
         )
     return {"column": column, "op": op, "value": value}
-
-
-def _nearest(op: str) -> str:
-    near = difflib.get_close_matches(op.lower().strip(), OPERATORS, n=1, cutoff=0.0)
-    return _SYMBOLS.get(op.strip(), near[0])
-
-
-def _check_operator(column: str, op: Any) -> str:
-    if op is None:
-        raise ValueError(f"the condition on {column} has no op: use one of {', '.join(OPERATORS)}")
-    if op in NOT_YET:
-        raise ValueError(f"{column} {op}: is not available in this version of Nexus")
-    if not isinstance(op, str) or op not in OPERATORS:
-        raise ValueError(f"{column} {op}: is not an operator; did you mean {_nearest(str(op))}")
-    return op
-
-
-def _check_value(column: str, op: str, value: Any) -> Any:
-    place = f"{column} {op}"
-    if op in NULL_OPERATORS:
-        if value is not None and value is not True:
-            raise ValueError(f"{place}: takes no value, remove {value!r}")
-        return None
-    if op in LIST_OPERATORS:
-        if isinstance(value, set | frozenset):
-            value = list(value)
-        if not isinstance(value, list | tuple):
-            raise ValueError(f"{place}: the value must be a list, write [{value!r}]")
-        return _check_items(place, value)
-    if isinstance(value, list | tuple | set | frozenset | Mapping):
-        other = {"eq": "use in", "not_eq": "use not_in"}.get(op, "give one value")
-        raise ValueError(f"{place}: the value must not be a list or mapping; {other}")  # noqa: TRY004
-    return _check_scalar(place, value)
-
-
-def _check_items(place: str, items: list[Any] | tuple[Any, ...]) -> tuple[Scalar, ...]:
-    if not items:
-        raise ValueError(f"{place}: the list is empty; give at least one value or remove the condition")
-    values = [_check_scalar(place, item) for item in items]
-    kinds = {_kind(value) for value in values}
-    if len(kinds) > 1:
-        raise ValueError(f"{place}: the list mixes {' and '.join(sorted(kinds))}; quote all values or none")
-    return tuple(sorted(set(values)))
-
-
-def _kind(value: Scalar) -> str:
-    if isinstance(value, bool):
-        return "true/false"
-    return "text" if isinstance(value, str) else "numbers"
-
-
-def _check_scalar(place: str, value: Any) -> Scalar:
-    if value is None:
-        raise ValueError(f"{place}: the value is null; use is_null or not_null")
-    if hasattr(value, "item") and not isinstance(value, str):  # a NumPy scalar
-        value = value.item()
-    if isinstance(value, bool):
-        return value
-    if isinstance(value, str):
-        if any("\ud800" <= char <= "\udfff" or char == "\0" for char in value):
-            raise ValueError(f"{place}: the value {value!r} holds a character that no text in the warehouse can hold")
-        return value
-    if isinstance(value, float):
-        if not math.isfinite(value):
-            raise ValueError(f"{place}: the value {value} is not a number to compare with; use is_null or not_null")
-        value = int(value) if value.is_integer() and abs(value) < 2**53 else value
-    if isinstance(value, int) and not -_LARGEST <= value < _LARGEST:
-        raise ValueError(f"{place}: the value {value} does not fit 64 bits")
-    if isinstance(value, int | float):
-        return value
-    raise ValueError(f"{place}: the value {value!r} must be text, a number, true or false; quote it to make it text")
-
-
-def _text_items(column: str, word: str, rest: str) -> list[str]:
-    if rest[0] in "[(" and rest[-1] in "])":
-        rest = rest[1:-1]
-    items: list[str] = []
-    position = 0
-    while position < len(rest):
-        match = _ITEM.match(rest, position)
-        if match is None:
-            raise ValueError(f"{column} {word}: cannot read {rest[position:]!r}; separate values by commas")
-        quoted = match[1] if match[1] is not None else match[2]
-        text = match[3] if quoted is None else _unescaped(quoted)
-        if text or quoted is not None:
-            items.append(text)
-        position = match.end()
-    return items
-
-
-def _unquoted(text: str) -> str:
-    if len(text) >= 2 and text[0] == text[-1] and text[0] in "\"'":
-        return _unescaped(text[1:-1])
-    return text
-
-
-def _unescaped(text: str) -> str:
-    return re.sub(r"\\(.)", r"\1", text, flags=re.DOTALL)

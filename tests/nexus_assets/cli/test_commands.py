@@ -73,6 +73,8 @@ def test_cells_count_describe_values(finished: Nexus) -> None:
         {"tissue": "lung", "dataset": "lung", "cells": 11},
         {"tissue": "heart", "dataset": "heart", "cells": 4},
     ]
+    nested = "{any: [{tissue__eq: heart}, {not: {donor_id__eq: donor0}}]}"
+    assert finished("cells", "count", "--where", nested).out == "9\n"
     assert finished("cells", "values", "tissue", "--json").json() == [
         {"value": "lung", "cells": 11},
         {"value": "heart", "cells": 4},
@@ -80,6 +82,18 @@ def test_cells_count_describe_values(finished: Nexus) -> None:
     assert finished("cells", "describe", "--json").json()["ingests"] == 3
     assert finished("cells", "describe").out.splitlines()[0].split() == ["cells", "15"]
     assert finished("cells", "count", "--where", "tissue == nowhere", "--by", "tissue").out == "no cells\n"
+
+
+def test_cells_of_a_filter_in_a_file(finished: Nexus, tmp_path: Path) -> None:
+    alone, specification = tmp_path / "filter.yaml", tmp_path / "spec.yaml"
+    alone.write_text("any:\n  - {tissue__eq: heart}\n  - {column: donor_id, op: eq, value: donor1}\n")
+    specification.write_text(f"{SPECIFICATION}filter: [{{column: tissue, op: eq, value: heart}}]\n")
+    assert finished("cells", "count", "--filter", alone).out == "9\n"
+    assert finished("cells", "count", "--filter", alone, "--where", "tissue == lung").out == "5\n"
+    assert finished("cells", "values", "tissue", "--filter", specification, "--json").json() == [
+        {"value": "heart", "cells": 4}
+    ]
+    assert finished("cells", "describe", "--filter", specification, "--json").json()["cells"] == 4
 
 
 def test_curriculum_list_and_show(finished: Nexus) -> None:

@@ -116,6 +116,10 @@ def test_leftovers_of_an_unfinished_plan_are_removed(world: World) -> None:
             [("dataset", "eq", "brain"), ("metadata_extra.only_here", "not_null", None), ("cell_type", "eq", "none")],
             "condition 2, metadata_extra.only_here not_null, holds for none of the 17 cells left by",
         ),
+        (
+            [("dataset", "eq", "brain"), ("cell_type_ontology_term_id", "descendant_of", "CL:0000084")],
+            r"condition 2, cell_type_ontology_term_id descendant_of \['CL:0000084'\], holds for none of the 17 cells",
+        ),
     ],
 )
 def test_no_cell_names_the_condition(world: World, conditions: list[tuple[str, str, Any]], message: str) -> None:
@@ -123,6 +127,41 @@ def test_no_cell_names_the_condition(world: World, conditions: list[tuple[str, s
     with pytest.raises(InputError, match=message):
         plan(world, specification(filter=asked))
     assert not (world.root / "extracts").exists()
+
+
+def test_no_cell_names_the_nested_condition_as_a_whole(world: World) -> None:
+    nested = {"n_features__gte": 0, "any": [{"cell_type__eq": "gamma"}, {"not": {"n_features__gte": 0}}]}
+    message = (
+        r"condition 2, any \(cell_type eq 'gamma'; not \(n_features gte 0\)\), holds for none of the 71 cells left"
+    )
+    with pytest.raises(InputError, match=message):
+        plan(world, specification(filter=nested))
+
+
+def test_a_plan_keeps_what_descendant_of_meant(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    terms = ["CL:0000624", "CL:0000236", None] * 4
+    world.add("t", make_source(gene(1, 2), 12, 9, {"cell_type_ontology_term_id": terms}), "t")
+    asked = specification(filter={"cell_type_ontology_term_id__descendant_of": "CL:0000084"})
+    first = plan(world, asked)
+    assert first.total_cells == 4
+    assert first.ontology is not None
+    assert first.ontology.version.startswith("CL v")
+    assert "CL:0000624" in first.ontology.terms["CL:0000084"]
+    before = tree(world)
+    (world.root / first.groups[0].key).unlink()
+    # Ontologies that have moved on since: nothing is below a term any more.
+    monkeypatch.setattr("omics_datastore.query.ontology._descendants", lambda _, term, *__: (term,))
+    assert plan(world, asked) == first
+    assert tree(world) == before
+    with pytest.raises(InputError, match="holds for none of the 83 cells"):
+        plan(world, asked, version=2)
+
+
+def test_order_and_brackets_of_a_filter_make_no_other_curriculum(world: World) -> None:
+    one = specification(filter=[{"n_features__gte": 1}, {"cell_type__in": ["T cell"]}])
+    same = specification(filter={"all": [{"cell_type__eq": "T cell"}, {"n_features__gte": 1}]})
+    assert one.digest() == same.digest()
+    assert plan(world, one).specification_digest == plan(world, same).specification_digest
 
 
 def test_empty_warehouse(empty_world: World) -> None:

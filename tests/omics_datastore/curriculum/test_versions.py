@@ -143,9 +143,25 @@ def test_list_tells_how_far_each_version_is(world: World) -> None:
         ([("tissue", "not_eq", "a"), ("tissue", "not_eq", "b")], {"tissue__not_eq": "a", "tissue__not_in": ["b"]}),
         ([("tissue", "in", ["a", "b"]), ("tissue", "in", ["b", "c"])], {"tissue__in": ["b"]}),
         ([("tissue", "is_null", None)], {"tissue__is_null": True}),
+        (
+            [("x_ontology_term_id", "descendant_of", "CL:1"), ("x_ontology_term_id", "descendant_of", ["CL:2"])],
+            {
+                "x_ontology_term_id__descendant_of": ["CL:1"],
+                "all": [{"column": "x_ontology_term_id", "op": "descendant_of", "value": ["CL:2"]}],
+            },
+        ),
     ],
 )
 def test_filter_in_the_old_form(conditions: list[tuple[str, str, Any]], expected: dict[str, Any]) -> None:
     asked = [{"column": column, "op": op, "value": value} for column, op, value in conditions]
     written = old_filter_form(CellFilter.model_validate(asked))
     assert written == expected
+
+
+def test_nested_conditions_in_the_old_form_are_a_filter_again() -> None:
+    nested = CellFilter.model_validate(
+        {"n_features__gt": 3, "any": [{"tissue__eq": "a"}, {"not": {"tissue__eq": "b"}}]}
+    )
+    written = old_filter_form(nested)
+    assert written["n_features__gt"] == 3
+    assert CellFilter.model_validate(written).normal() == nested.normal()

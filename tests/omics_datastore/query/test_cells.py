@@ -12,7 +12,7 @@ from omics_datastore.errors import InputError
 from omics_datastore.query.cells import column_values, count_by, count_cells, describe_cells, selected_cells
 from omics_datastore.query.columns import result_name
 from omics_datastore.query.compile import compile_sql
-from omics_datastore.query.filters import CellFilter, Condition
+from omics_datastore.query.filters import AllOf, AnyOf, CellFilter, Condition, NotOf
 from tests.omics_datastore.query.conftest import EXTRA_KEYS, EXTRA_VALUES, NUMBERS, TEXTS, Cells
 from tests.omics_datastore.query.googlesql import GoogleSQL
 
@@ -55,8 +55,31 @@ ANY_CONDITION = st.one_of(
 )
 
 
-def holds(row: dict[str, Any], condition: Condition) -> bool:
-    """Tell what SQL should: the meaning of a filter in plain Python."""
+ANY_PART: st.SearchStrategy[Any] = st.recursive(
+    ANY_CONDITION,
+    lambda inner: st.one_of(
+        st.lists(inner, min_size=1, max_size=3).map(lambda parts: AnyOf(any=tuple(parts))),
+        st.lists(inner, min_size=1, max_size=3).map(lambda parts: AllOf(all=tuple(parts))),
+        inner.map(lambda part: NotOf.model_validate({"not": part})),
+    ),
+    max_leaves=5,
+)
+
+
+def truth(row: dict[str, Any], part: Any) -> bool | None:
+    """Tell what SQL should: the meaning of a filter in plain Python, ``None`` being SQL's unknown."""
+    if isinstance(part, Condition):
+        return holds(row, part)
+    if isinstance(part, NotOf):
+        inner = truth(row, part.part)
+        return None if inner is None else not inner
+    decides = isinstance(part, AnyOf)
+    found = [truth(row, item) for item in (part.any if isinstance(part, AnyOf) else part.all)]
+    return decides if decides in found else None if None in found else not decides
+
+
+def holds(row: dict[str, Any], condition: Condition) -> bool | None:
+    """Tell whether one condition holds."""
     values = condition.value if isinstance(condition.value, tuple) else (condition.value,)
     if condition.column.startswith("metadata_extra."):
         have = (row["metadata_extra"] or {}).get(condition.column.removeprefix("metadata_extra."))
@@ -76,7 +99,7 @@ def holds(row: dict[str, Any], condition: Condition) -> bool:
     if condition.op == "not_null":
         return have is not None
     if have is None:
-        return False
+        return None
     value: Any = values[0]
     checks: dict[str, Callable[[], bool]] = {
         "eq": lambda: have == value,
@@ -95,7 +118,7 @@ def expected(cells: Cells, cell_filter: CellFilter) -> set[tuple[str, int]]:
     return {
         (row["ingest_id"], row["cell_index"])
         for row in cells.rows
-        if all(holds(row, condition) for condition in cell_filter.conditions)
+        if all(truth(row, part) for part in cell_filter.conditions)
     }
 
 
@@ -107,20 +130,45 @@ def found(cells: Cells, cell_filter: CellFilter) -> set[tuple[str, int]]:
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(chosen=st.lists(ANY_CONDITION, min_size=1, max_size=2))
-def test_duckdb_selects_what_the_filter_means(nasty_cells: Cells, chosen: list[Condition]) -> None:
+@given(chosen=st.lists(ANY_PART, min_size=1, max_size=2))
+def test_duckdb_selects_what_the_filter_means(nasty_cells: Cells, chosen: list[Any]) -> None:
     cell_filter = CellFilter(conditions=tuple(chosen))
     assert found(nasty_cells, cell_filter) == expected(nasty_cells, cell_filter)
 
 
 @settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(chosen=st.lists(ANY_CONDITION, min_size=1, max_size=2))
+@given(chosen=st.lists(ANY_PART, min_size=1, max_size=2))
 def test_bigquery_sql_selects_what_the_filter_means(
-    nasty_cells: Cells, run_google: Callable[[ir.Table], list[list[Any]]], chosen: list[Condition]
+    nasty_cells: Cells, run_google: Callable[[ir.Table], list[list[Any]]], chosen: list[Any]
 ) -> None:
     cell_filter = CellFilter(conditions=tuple(chosen))
     rows = run_google(selected_cells(cell_filter).select("ingest_id", "cell_index"))
     assert {(ingest_id, cell) for ingest_id, cell in rows} == expected(nasty_cells, cell_filter)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(chosen=st.lists(ANY_PART, min_size=1, max_size=3))
+def test_the_normal_form_means_the_same(nasty_cells: Cells, chosen: list[Any]) -> None:
+    cell_filter = CellFilter(conditions=tuple(chosen))
+    assert expected(nasty_cells, cell_filter.normal()) == expected(nasty_cells, cell_filter)
+
+
+def test_a_null_is_neither_in_nor_out(nasty_cells: Cells) -> None:
+    every = len(nasty_cells.rows)
+    inside = len(found(nasty_cells, CellFilter.model_validate({"donor_id__eq": "d1"})))
+    outside = len(found(nasty_cells, CellFilter.model_validate({"not": {"donor_id__eq": "d1"}})))
+    null = len(found(nasty_cells, CellFilter.model_validate({"donor_id__is_null": True})))
+    assert inside + outside + null == every
+    assert min(inside, outside, null) > 0
+    either = {"any": [{"not": {"donor_id__eq": "d1"}}, {"donor_id__is_null": True}]}
+    assert len(found(nasty_cells, CellFilter.model_validate(either))) == outside + null
+
+
+def test_as_many_conditions_as_a_filter_may_hold_compile(nasty_cells: Cells) -> None:
+    many = {"any": [{"column": "total_mrna_umis", "op": "eq", "value": number} for number in range(400)]}
+    assert found(nasty_cells, CellFilter.model_validate(many)) == found(
+        nasty_cells, CellFilter.model_validate({"total_mrna_umis__lt": 400})
+    )
 
 
 @pytest.mark.parametrize("key", EXTRA_KEYS)

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
-from omics_datastore.query.filters import CellFilter, Condition, parse_condition
+from omics_datastore.query.filter_text import parse_condition, parse_part
+from omics_datastore.query.filters import CellFilter, Condition
 from omics_datastore.storage.documents import content_digest, describe
 
 
@@ -20,6 +21,19 @@ def refusal(content: Any) -> str:
     with pytest.raises(ValidationError) as caught:
         Specification.model_validate({"filter": content})
     return describe(caught.value)
+
+
+def nested(levels: int) -> Any:
+    part: Any = {"n__eq": 1}
+    for _ in range(levels):
+        part = {"not": {"any": [part]}}
+    return [part]
+
+
+def cyclic() -> Any:
+    part: dict[str, Any] = {"n__eq": 1}
+    part["any"] = [part, part]
+    return [part]
 
 
 def condition(column: str, op: str, value: Any = None) -> Condition:
@@ -56,6 +70,47 @@ def test_filters_that_mean_the_same_have_one_digest() -> None:
     assert content_digest(one) != content_digest(CellFilter.model_validate({"n__in": [1, 4]}))
 
 
+def test_conditions_nest_in_both_forms() -> None:
+    written = CellFilter.model_validate(
+        [
+            {"any": [{"column": "tissue", "op": "eq", "value": "lung"}, {"all": [{"n__gte": 1}, {"n__lt": 5}]}]},
+            {"not": {"column": "sex", "op": "eq", "value": "male"}},
+        ]
+    )
+    assert written == CellFilter.model_validate(
+        {"any": [{"tissue__eq": "lung"}, {"n__gte": 1, "n__lt": 5}], "not": {"sex__eq": "male"}}
+    )
+    assert [str(part) for part in written.conditions] == [
+        "any (tissue eq 'lung'; all (n gte 1; n lt 5))",
+        "not (sex eq 'male')",
+    ]
+    assert [item.column for item in written.leaves()] == ["tissue", "n", "n", "sex"]
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ([{"a__eq": 1}, {"b__eq": 2}], [{"b__eq": 2}, {"a__eq": 1}, {"a__in": [1]}]),
+        ([{"all": [{"a__eq": 1}, {"b__eq": 2}]}], {"a__eq": 1, "b__eq": 2}),
+        ([{"any": [{"a__eq": 1}, {"any": [{"b__eq": 2}]}]}], [{"any": [{"b__eq": 2}, {"a__eq": 1}, {"a__eq": 1}]}]),
+        ([{"not": {"not": {"all": [{"a__not_in": [1]}]}}}], [{"any": [{"a__not_eq": 1}]}]),
+    ],
+)
+def test_what_differs_in_form_only_has_one_normal_form(one: Any, other: Any) -> None:
+    made, same = CellFilter.model_validate(one), CellFilter.model_validate(other)
+    assert made != same
+    assert made.normal() == same.normal() == made.normal().normal()
+    assert made.normal() != CellFilter.model_validate([{"not": one[0]}]).normal()
+
+
+def test_a_command_line_nests_in_yaml() -> None:
+    part = parse_part("{any: [{tissue__eq: lung}, {n__gte: 3}]}")
+    assert (part,) == CellFilter.model_validate([{"any": [{"tissue__eq": "lung"}, {"n__gte": 3}]}]).conditions
+    assert parse_part("{a__eq: 1, b__eq: 2}") == parse_part("{all: [{a__eq: 1}, {b__eq: 2}]}")
+    with pytest.raises(ValueError, match="is not YAML"):
+        parse_part("{any: [")
+
+
 SCALARS = st.one_of(
     st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0")),
     st.integers(-(2**63), 2**63 - 1),
@@ -82,7 +137,18 @@ CONDITIONS = st.one_of(
 )
 
 
-@given(st.lists(CONDITIONS, max_size=4))
+PARTS = st.recursive(
+    CONDITIONS,
+    lambda inner: st.one_of(
+        st.fixed_dictionaries({"any": st.lists(inner, min_size=1, max_size=3)}),
+        st.fixed_dictionaries({"all": st.lists(inner, min_size=1, max_size=3)}),
+        st.fixed_dictionaries({"not": inner}),
+    ),
+    max_leaves=6,
+)
+
+
+@given(st.lists(PARTS, max_size=3))
 def test_what_was_written_is_read_again(conditions: list[dict[str, Any]]) -> None:
     made = CellFilter.model_validate(conditions)
     text = made.model_dump_json()
@@ -96,7 +162,7 @@ def test_what_was_written_is_read_again(conditions: list[dict[str, Any]]) -> Non
 @given(st.dictionaries(COLUMNS, st.integers(0, 9), max_size=3), st.sampled_from(["eq", "not_eq", "gte"]))
 def test_the_old_form_splits_at_the_last_underscores(values: dict[str, int], op: str) -> None:
     made = CellFilter.model_validate({f"{column}__{op}": value for column, value in values.items()})
-    assert [(item.column, item.op, item.value) for item in made.conditions] == [
+    assert [(item.column, item.op, item.value) for item in made.leaves()] == [
         (column, op, value) for column, value in values.items()
     ]
 
@@ -107,8 +173,19 @@ def test_the_old_form_splits_at_the_last_underscores(values: dict[str, int], op:
         ([{"column": "tissue", "op": "equals", "value": "x"}], ["tissue", "equals", "did you mean eq"]),
         ([{"column": "tissue", "op": "==", "value": "x"}], ["did you mean eq"]),
         ([{"column": "tissue", "op": "notin", "value": ["x"]}], ["did you mean not_in"]),
-        ([{"column": "tissue", "op": "descendant_of", "value": "CL:1"}], ["descendant_of", "is not available"]),
-        ({"cell_type__descendant_of": "CL:1"}, ["cell_type", "is not available in this version"]),
+        ([{"column": "tissue", "op": "descendant_of", "value": 3}], ["descendant_of", "ontology terms", "not 3"]),
+        ({"cell_type__descendant_of": []}, ["cell_type descendant_of", "empty"]),
+        ([{"any": []}], ["conditions.0.any", "empty"]),
+        ([{"any": {"n__eq": 1}}], ["conditions.0.any", "a list of conditions"]),
+        ({"all": None}, ["conditions.0.all", "a list of conditions"]),
+        ([{"not": [{"n__eq": 1}]}], ["conditions.0", "one condition, not a list", "not: {any: [...]}"]),
+        ([{"any": [{"n__eq": 1}, {"all": [{"n__eqq": 1}]}]}], ["any.1.all.0", "did you mean 'n__eq'"]),
+        ([{"not": {"column": "n"}}], ["not", "condition on n has no op"]),
+        ([{"any": ["n == 1"]}], ["any.0", "is not a condition"]),
+        ([{"n__eq": 1}] * 1001, ["more than 1000 conditions"]),
+        ([{"any": [{"n__eq": 1}] * 501}, {"any": [{"n__eq": 1}] * 500}], ["more than 1000 conditions"]),
+        (nested(17), ["16 levels"]),
+        (cyclic(), ["more than 1000 conditions"]),
         ({"tissue": "lung"}, ["'tissue'", "no operator", "'tissue__eq'"]),
         ({"tissue__inn": ["lung"]}, ["'tissue__inn'", "did you mean 'tissue__in'"]),
         ({"__eq": 1}, ["no operator"]),
@@ -162,6 +239,8 @@ def test_refuses_with_one_sentence_that_says_where_and_how(content: Any, words: 
         ("tissue not in [\"a, b\", 'c']", "tissue", "not_in", ("a, b", "c")),
         (r'tissue in "say \"hi\"", x', "tissue", "in", ('say "hi"', "x")),
         ("tissue not_in lung", "tissue", "not_in", ("lung",)),
+        ("x_ontology_term_id descendant_of CL:1", "x_ontology_term_id", "descendant_of", ("CL:1",)),
+        ("x_ontology_term_id descendant of CL:2, CL:1", "x_ontology_term_id", "descendant_of", ("CL:1", "CL:2")),
         ("donor_id is null", "donor_id", "is_null", None),
         ("donor_id is not null", "donor_id", "not_null", None),
         ("donor_id not_null", "donor_id", "not_null", None),
