@@ -16,6 +16,7 @@ from nexus_assets.cli.dataset_commands import datasets
 from nexus_assets.cli.demo_command import demo
 from nexus_assets.cli.doctor_command import doctor
 from nexus_assets.cli.ingest_command import ingest
+from nexus_assets.cli.purge_command import purge
 from nexus_assets.cli.schema_commands import schema
 from nexus_assets.cli.suggestions import SuggestingGroup
 from nexus_assets.cli.trace_command import trace
@@ -33,7 +34,7 @@ def cli(root: str | None) -> None:
         os.environ["NEXUS_ROOT"] = root
 
 
-for command in (up, demo, ingest, curriculum, cells, datasets, trace, schema, doctor):
+for command in (up, demo, ingest, curriculum, cells, datasets, purge, trace, schema, doctor):
     cli.add_command(command)
 
 

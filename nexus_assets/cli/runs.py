@@ -33,14 +33,19 @@ def load_job(session: Session, job: str) -> "dg.JobDefinition":
 
 
 def run_job(
-    session: Session, job: "dg.JobDefinition", partition: str, tags: Mapping[str, str]
+    session: Session,
+    job: "dg.JobDefinition",
+    partition: str | None,
+    tags: Mapping[str, str],
+    config: Mapping[str, Any] | None = None,
 ) -> "dg.ExecuteInProcessResult":
-    """Run a job for one partition and wait for it.
+    """Run a job, for one partition if it has any, and wait for it.
 
     :param session: The session.
     :param job: The job.
     :param partition: Partition key; it must be known to the instance.
     :param tags: Tags of the run.
+    :param config: Configuration of the run, but for its loggers.
     :return: The result, of a run that succeeded.
     :raise InputError: When an input is at fault; the message is the step's own sentence.
     :raise RunFailedError: When anything else is.
@@ -53,7 +58,7 @@ def run_job(
             instance=session.instance,
             partition_key=partition,
             tags={REQUESTED_BY: os_user(), PROCESS: process, **tags},
-            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+            run_config={**(config or {}), "loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
             raise_on_error=False,
         )
     if not result.success:

@@ -23,12 +23,13 @@ from omics_datastore.warehouse.bigquery_clients import open_client, open_reader
 from omics_datastore.warehouse.bigquery_counts import read_counts
 from omics_datastore.warehouse.bigquery_errors import explained
 from omics_datastore.warehouse.bigquery_jobs import BigQueryJobs
-from omics_datastore.warehouse.bigquery_load import MOST_URIS, BigQueryLoad
+from omics_datastore.warehouse.bigquery_load import MOST_URIS, BigQueryLoad, ids_parameter
 from omics_datastore.warehouse.bigquery_read import read_table
+from omics_datastore.warehouse.bigquery_statements import clear_statement, held_ingests_statement
 from omics_datastore.warehouse.bigquery_tables import prepare_tables
 from omics_datastore.warehouse.cell_request import CellRequest, not_in_the_warehouse, number_cells
 from omics_datastore.warehouse.ingest_rows import commit_time, mark_current, retired_rows
-from omics_datastore.warehouse.warehouse import CountsBatch, LoadResult, Warehouse, WarehouseUsage
+from omics_datastore.warehouse.warehouse import CountsBatch, HeldIngest, LoadResult, Warehouse, WarehouseUsage
 
 _IDS_OF_A_QUERY = 5_000
 _ROWS_OF_A_PAGE = 2_000
@@ -111,6 +112,19 @@ class BigQueryWarehouse(Warehouse):
         if rows:
             load.retire(rows, since)
         return tuple(row["ingest_id"] for row in rows)
+
+    def held_ingests(self) -> list[HeldIngest]:
+        job = self._jobs().query(held_ingests_statement())
+        return [HeldIngest(row["ingest_id"], 0, 0.0) for row in job.result()]
+
+    def purge(self, ingest_ids: Sequence[str]) -> None:
+        if not ingest_ids:
+            return
+        for table in (INGEST_INFO, *DATA_TABLES):
+            for start in range(0, len(ingest_ids), _IDS_OF_A_QUERY):
+                ids = ids_parameter(ingest_ids[start : start + _IDS_OF_A_QUERY])
+                self._jobs().query(clear_statement(table.name), [ids])
+        self._committed -= set(ingest_ids)
 
     def ingests(self) -> pl.DataFrame:
         # Listing the rows of a table costs nothing, unlike a query.

@@ -29,10 +29,19 @@ def count_rows_statement() -> str:
     return "\nUNION ALL ".join(parts)
 
 
+def held_ingests_statement() -> str:
+    """List the ingests of which a data table holds rows. It reads one column of each.
+
+    :return: A query with the result ``ingest_id``.
+    """
+    parts = [f"SELECT ingest_id FROM {table.name}" for table in DATA_TABLES]  # noqa: S608
+    return "\nUNION DISTINCT ".join(parts) + "\nORDER BY ingest_id"
+
+
 def clear_statement(table: str) -> str:
     """Remove the rows of some ingests.
 
-    :param table: One of the data tables.
+    :param table: One of the tables.
     :return: A statement with parameter ``ids``.
     """
     return f"DELETE FROM {table} WHERE ingest_id IN UNNEST(@{IDS})"  # noqa: S608

@@ -20,7 +20,7 @@ from omics_datastore.warehouse.counts_reader import count_nonzeros, read_cells
 from omics_datastore.warehouse.duckdb_query import DuckDBLimits, open_query
 from omics_datastore.warehouse.folder_tables import FolderTables
 from omics_datastore.warehouse.ingest_rows import commit_time, mark_current, retired_rows
-from omics_datastore.warehouse.warehouse import CountsBatch, LoadResult, Warehouse
+from omics_datastore.warehouse.warehouse import CountsBatch, HeldIngest, LoadResult, Warehouse
 
 
 class FolderWarehouse(Warehouse):
@@ -73,6 +73,15 @@ class FolderWarehouse(Warehouse):
         if rows.num_rows:
             self._tables.append(rows, rows["retired_at"][0].as_py())
         return tuple(rows["ingest_id"].to_pylist())
+
+    def held_ingests(self) -> list[HeldIngest]:
+        return self._tables.held()
+
+    def purge(self, ingest_ids: Sequence[str]) -> None:
+        self._tables.withdraw(ingest_ids)
+        for ingest_id in ingest_ids:
+            for table in DATA_TABLES:
+                self._tables.remove(table.name, ingest_id)
 
     def ingests(self) -> pl.DataFrame:
         return mark_current(self._tables.committed_rows())

@@ -6,7 +6,7 @@ load are one file, renamed into place last: until then nobody sees the others. N
 
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,13 +19,15 @@ from omics_datastore.errors import CorruptionError
 from omics_datastore.ingest.manifest import IngestFile, IngestManifest
 from omics_datastore.keys import digest
 from omics_datastore.schema.arrow import arrow_schema
-from omics_datastore.schema.tables import INGEST_INFO
+from omics_datastore.schema.tables import DATA_TABLES, INGEST_INFO
 from omics_datastore.storage.file_digest import file_sha256
 from omics_datastore.storage.folder import FolderStore
 from omics_datastore.storage.layout import warehouse_file_key, warehouse_load_key
 from omics_datastore.warehouse.ingest_rows import ingest_rows
+from omics_datastore.warehouse.warehouse import HeldIngest
 
 _READS = 20
+_PARTITION = "ingest_id="
 
 
 class FolderTables:
@@ -104,6 +106,47 @@ class FolderTables:
             partial.unlink(missing_ok=True)
         _flush(target.parent)
         return file.rows
+
+    def held(self) -> list[HeldIngest]:
+        """Return the ingests that have files under the data tables, committed or not."""
+        found: dict[str, tuple[int, float]] = {}
+        for table in DATA_TABLES:
+            for path in sorted(self.path(table.name, "any").parents[1].glob(f"{_PARTITION}*/{table.name}.parquet")):
+                with suppress(FileNotFoundError):
+                    status = path.stat()
+                    ingest_id = path.parent.name.removeprefix(_PARTITION)
+                    size, changed = found.get(ingest_id, (0, 0.0))
+                    # A link that a load put in place moments ago has an old mtime, but a new ctime.
+                    found[ingest_id] = (size + status.st_size, max(changed, status.st_mtime, status.st_ctime))
+        return [HeldIngest(ingest_id, *found[ingest_id]) for ingest_id in sorted(found)]
+
+    def withdraw(self, ingest_ids: Collection[str]) -> None:
+        """Take ingests out of ``ingest_info``: each file that names one is replaced by one without, or deleted.
+
+        :param ingest_ids: Ingest ids.
+        """
+        for path in self.load_files():
+            rows = self.read_load(path)
+            kept = rows.filter(~pl.col("ingest_id").is_in(list(ingest_ids)))
+            if kept.height == rows.height:
+                continue
+            if kept.height:
+                partial = self._store.scratch_path(INGEST_INFO.name)
+                pq.write_table(kept.to_arrow().cast(arrow_schema(INGEST_INFO)), partial, store_schema=False)
+                self._store.put(partial, warehouse_load_key(path.stem))
+            else:
+                path.unlink(missing_ok=True)
+
+    def remove(self, table: str, ingest_id: str) -> None:
+        """Delete an ingest's file of a table, and its folder.
+
+        :param table: One of the data tables.
+        :param ingest_id: The ingest.
+        """
+        path = self.path(table, ingest_id)
+        path.unlink(missing_ok=True)
+        with suppress(OSError):  # there is none, or somebody put something of his own into it
+            path.parent.rmdir()
 
     def commit(self, manifests: Sequence[IngestManifest], committed_at: datetime) -> None:
         """Make ingests visible, all at once.

@@ -54,6 +54,18 @@ class WarehouseUsage:
     links: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class HeldIngest:
+    """An ingest of which a data table holds rows, committed or not.
+
+    ``size`` is in bytes and 0 where nobody counts them, ``changed`` in seconds since 1970 and 0 where nobody knows.
+    """
+
+    ingest_id: str
+    size: int
+    changed: float
+
+
 class Warehouse(ABC):
     """Hold the four tables of :mod:`omics_datastore.schema.tables`."""
 
@@ -87,6 +99,22 @@ class Warehouse(ABC):
         :param datasets: Dataset keys.
         :param retired_at: Time of the retirement, with a time zone.
         :return: The ids of the ingests that were hidden; none when nothing of the datasets was current.
+        """
+
+    @abstractmethod
+    def held_ingests(self) -> list[HeldIngest]:
+        """Return the ingests of which a data table holds rows, those of unfinished loads too.
+
+        :return: In the order of their ids.
+        """
+
+    @abstractmethod
+    def purge(self, ingest_ids: Sequence[str]) -> None:
+        """Hide ingests, then delete their rows; killed in between and called again it ends the same.
+
+        Nothing may load them at the same time.
+
+        :param ingest_ids: Ingest ids; those of which nothing is there are no error.
         """
 
     @abstractmethod

@@ -251,6 +251,33 @@ def test_diff_says_what_a_new_version_would_be(used: Nexus, tmp_path: Path) -> N
     assert (new["against"], sum(change["added"] for change in new["cells"])) == (None, 15)
 
 
+def test_purge_lists_first_and_deletes_only_what_is_not_pinned(used: Nexus) -> None:
+    used("datasets", "retire", "heart", "--yes")
+    pinned = used("purge", "--grace-hours", "0", "--dry-run", "--json").json()
+    assert pinned["items"] == []
+    assert used("purge", "--yes").out == "nothing to purge\n"
+    shutil.rmtree(used.root / "extracts")
+    before = tree(used.root / "warehouse")
+    listed = used("purge", "--grace-hours", "0", "--dry-run", "--json").json()
+    ((reason, size),) = {(row["reason"], row["bytes"]) for row in listed["items"]}
+    assert reason == "retired"
+    assert listed["by_reason"] == [{"reason": "retired", "items": 1, "bytes": size}]
+    assert tree(used.root / "warehouse") == before
+    refused = used("purge", "--grace-hours", "0")
+    assert (refused.code, "say --yes" in refused.err) == (2, True)
+    outcome = used("purge", "--grace-hours", "0", "--yes")
+    assert outcome.code == 0, outcome
+    assert "heart@" in outcome.out
+    assert not [name for name in tree(used.root / "warehouse") if "heart@" in name]
+    assert [row["dataset"] for row in used("datasets", "list", "--json").json()] == ["lung"]
+    assert used("cells", "count").out == "11\n"
+    assert (used.root / "inbox/heart/heart.h5ad").exists()
+    with DagsterInstance.from_config(str(used.root / "dagster")) as instance:
+        (run,) = [run for run in instance.get_runs() if run.job_name == "purge"]
+    assert run.status is DagsterRunStatus.SUCCESS
+    assert "is negative" in used("purge", "--grace-hours", "-1").sentence()
+
+
 def test_help_and_version(nexus: Nexus) -> None:
     assert "ingest" in nexus("--help").out
     assert nexus("--version").out.startswith("nexus, version ")

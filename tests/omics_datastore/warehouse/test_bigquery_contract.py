@@ -14,12 +14,13 @@ from hypothesis import strategies as st
 
 from omics_datastore.storage.open import open_store
 from tests.contracts.warehouse_contract import WarehouseContract, World, counts_equal_the_source
+from tests.contracts.warehouse_lifecycle_contract import WarehouseLifecycleContract
 from tests.emulators.bigquery.process import BigQueryEmulator
 from tests.emulators.storage.client import StorageEmulator
 from tests.omics_datastore.warehouse.bigquery_world import bigquery_world, emulated_world
 
 
-class _Slower(WarehouseContract):
+class _Slower(WarehouseContract, WarehouseLifecycleContract):
     # Fewer examples: a load takes a second here.
     @settings(
         max_examples=4,

@@ -1,0 +1,200 @@
+"""Find and delete what nothing needs: superseded and retired ingests that no curriculum pins, and orphans.
+
+Nothing is locked, so safety is in what is left alone and in the order of the steps. What changed within the grace
+period is left alone: a planner that read an ingest as current writes its plan, which pins it, and a load that put files
+in place commits them, well within that time. Datasets with a run in flight are left alone too. An ingest is hidden
+before its rows and files are deleted, so whatever is visible is whole; killed in between, the rest is an orphan that the
+next purge finds. Before anything is deleted it is looked at again. Sources in the inbox are never touched.
+"""
+
+import time
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Literal
+
+import polars as pl
+
+from omics_datastore.curriculum.pins import pinned_ingests
+from omics_datastore.ingest.ingest_set import IngestSet
+from omics_datastore.keys import parse_ingest_id
+from omics_datastore.storage.documents import read_document
+from omics_datastore.storage.layout import INGEST, TASKS, ingest_folder, ingest_manifest_key, ingest_set_key
+from omics_datastore.storage.object_store import ObjectStore, StoredObject
+from omics_datastore.warehouse.warehouse import Warehouse
+
+Reason = Literal["superseded", "retired", "uncommitted rows", "orphaned ingest files", "old task records"]
+GRACE_SECONDS = 3600.0
+TASK_RECORD_SECONDS = 14 * 86_400.0
+
+
+@dataclass(frozen=True)
+class Leftover:
+    """Something to delete: why, its name (an ingest id or a folder), its bytes (0 where nobody counts them)."""
+
+    reason: Reason
+    name: str
+    size: int
+
+
+def find_leftovers(
+    store: ObjectStore,
+    warehouse: Warehouse,
+    *,
+    grace_seconds: float = GRACE_SECONDS,
+    busy_datasets: Collection[str] = (),
+    now: float | None = None,
+) -> list[Leftover]:
+    """List what a purge would delete.
+
+    :param store: Object store.
+    :param warehouse: The warehouse.
+    :param grace_seconds: Leave alone what changed within this time.
+    :param busy_datasets: Leave alone what belongs to these datasets: they are being ingested.
+    :param now: Seconds since 1970; by default by this machine's clock.
+    :return: What is not needed, by reason and name. An ingest stands in the list once.
+    :raise CorruptionError: When a plan or release cannot be read, so that nobody knows what it pins.
+    """
+    limit = (time.time() if now is None else now) - grace_seconds
+    pins = pinned_ingests(store)
+    ingests = warehouse.ingests()
+    committed = set(ingests["ingest_id"].to_list())
+    held = {item.ingest_id: item for item in warehouse.held_ingests()}
+    files = {folder.ingest_id: folder for folder in _ingest_folders(store)}
+    unneeded = _unneeded(ingests, pins, limit)
+    found = [
+        Leftover(reason, ingest_id, max(held[ingest_id].size if ingest_id in held else 0, _size(files, ingest_id)))
+        for ingest_id, reason in unneeded.items()
+    ]
+    for ingest_id, item in held.items():
+        # Where rows have no time, those of a dataset that waits for its load may be half of that load.
+        waits = not item.changed and ingest_id in files and files[ingest_id].is_needed
+        if ingest_id not in committed and item.changed <= limit and not waits:
+            found.append(Leftover("uncommitted rows", ingest_id, item.size))
+    for ingest_id, folder in files.items():
+        if ingest_id not in committed and folder.changed <= limit and not folder.is_needed:
+            found.append(Leftover("orphaned ingest files", ingest_id, folder.size))
+    found = [item for item in found if parse_ingest_id(item.name)[0] not in busy_datasets]
+    found += _old_task_records(store, limit + grace_seconds - TASK_RECORD_SECONDS)
+    return sorted(found, key=lambda item: (item.reason, item.name))
+
+
+def purge(
+    leftovers: Sequence[Leftover],
+    store: ObjectStore,
+    warehouse: Warehouse,
+    *,
+    grace_seconds: float = GRACE_SECONDS,
+    busy_datasets: Collection[str] = (),
+    now: float | None = None,
+) -> list[Leftover]:
+    """Delete leftovers that still are some.
+
+    :param leftovers: What :func:`find_leftovers` gave.
+    :param store: Object store.
+    :param warehouse: The warehouse.
+    :param grace_seconds: As it was found with.
+    :param busy_datasets: Datasets that are being ingested now.
+    :param now: As it was found with.
+    :return: What was deleted; what was pinned, loaded or ingested again since is not.
+    """
+    again = find_leftovers(store, warehouse, grace_seconds=grace_seconds, busy_datasets=busy_datasets, now=now)
+    chosen = [item for item in again if item.name in {other.name for other in leftovers}]
+    hidden = [item.name for item in chosen if item.reason in ("superseded", "retired", "uncommitted rows")]
+    for item in chosen:
+        if item.reason in ("superseded", "retired"):
+            _forget_ingest_set(store, item.name)
+    warehouse.purge(hidden)
+    for item in chosen:
+        if item.reason == "old task records":
+            for entry in list(store.entries(item.name)):
+                store.delete(entry.key)
+        elif item.reason != "uncommitted rows":
+            _delete_ingest_files(store, item.name)
+    return chosen
+
+
+@dataclass(frozen=True)
+class _Folder:
+    ingest_id: str
+    size: int
+    changed: float
+    is_needed: bool
+
+
+def _unneeded(ingests: pl.DataFrame, pins: Collection[str], limit: float) -> dict[str, Reason]:
+    moment = datetime.fromtimestamp(limit, UTC)
+    later = pl.col("committed_at").shift(-1).over("dataset", "source_uri")
+    since = pl.coalesce("retired_at", later)
+    old = ingests.with_columns(since=since).filter(~pl.col("is_current") & (pl.col("since") <= moment))
+    return {
+        row["ingest_id"]: "superseded" if row["retired_at"] is None else "retired"
+        for row in old.to_dicts()
+        if row["ingest_id"] not in pins
+    }
+
+
+def _ingest_folders(store: ObjectStore) -> Iterator[_Folder]:
+    for dataset in store.folders(INGEST):
+        kept = _ingest_set_ids(store, dataset)
+        for ingest_id in store.folders(f"{INGEST}{dataset}/"):
+            entries = list(store.entries(ingest_folder(dataset, ingest_id)))
+            if not entries or not ingest_id.startswith(f"{dataset}@"):
+                continue
+            whole = store.stat(ingest_manifest_key(dataset, ingest_id)) is not None
+            changed = max(entry.modified for entry in entries)
+            yield _Folder(ingest_id, _bytes(entries), changed, whole and ingest_id in kept)
+
+
+def _ingest_set_ids(store: ObjectStore, dataset: str) -> set[str]:
+    try:
+        return set(read_document(store, ingest_set_key(dataset), IngestSet).ingest_ids)
+    except FileNotFoundError:
+        return set()
+
+
+def _forget_ingest_set(store: ObjectStore, ingest_id: str) -> None:
+    # The next pass over the dataset writes it again; a load in between must not ask for what is gone.
+    dataset, _ = parse_ingest_id(ingest_id)
+    if ingest_id in _ingest_set_ids(store, dataset):
+        store.delete(ingest_set_key(dataset))
+
+
+def _delete_ingest_files(store: ObjectStore, ingest_id: str) -> None:
+    dataset, _ = parse_ingest_id(ingest_id)
+    manifest = ingest_manifest_key(dataset, ingest_id)
+    store.delete(manifest)  # without it the folder counts for nothing
+    for entry in list(store.entries(ingest_folder(dataset, ingest_id))):
+        store.delete(entry.key)
+
+
+def _old_task_records(store: ObjectStore, limit: float) -> Iterator[Leftover]:
+    for run in store.folders(TASKS):
+        entries = list(store.entries(f"{TASKS}{run}/"))
+        if entries and max(entry.modified for entry in entries) <= limit:
+            yield Leftover("old task records", f"{TASKS}{run}/", _bytes(entries))
+
+
+def _size(files: dict[str, _Folder], ingest_id: str) -> int:
+    return files[ingest_id].size if ingest_id in files else 0
+
+
+def _bytes(entries: Sequence[StoredObject]) -> int:
+    return sum(entry.size for entry in entries)
+
+
+def by_reason(leftovers: Sequence[Leftover]) -> list[dict[str, str | int]]:
+    """Sum leftovers up.
+
+    :param leftovers: What was found or deleted.
+    :return: One row a reason with ``reason``, ``items`` and ``bytes``.
+    """
+    reasons = dict.fromkeys(item.reason for item in leftovers)
+    return [
+        {
+            "reason": reason,
+            "items": sum(item.reason == reason for item in leftovers),
+            "bytes": sum(item.size for item in leftovers if item.reason == reason),
+        }
+        for reason in reasons
+    ]

@@ -1,0 +1,234 @@
+import gc
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from omics_datastore.curriculum.plan import plan_curriculum
+from omics_datastore.ingest.ingest_set import IngestSet
+from omics_datastore.ingest.manifest import IngestManifest
+from omics_datastore.purge import find_leftovers, purge
+from omics_datastore.storage.documents import write_document
+from omics_datastore.storage.folder import FolderStore
+from omics_datastore.storage.layout import ingest_folder, ingest_manifest_key, ingest_set_key
+from omics_datastore.warehouse.folder import FolderWarehouse
+from tests.omics_datastore.curriculum.curriculum_world import specification
+from tests.omics_datastore.ingest_factory import MadeIngest, make_ingest
+
+LATER = time.time() + 7200
+"""More than the grace period after everything that a test does."""
+
+
+class Lifetime:
+    """A store in which ingests come and go, with their manifests, as the ingest leaves them."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.store = FolderStore(root)
+        self.warehouse = FolderWarehouse(self.store, threads=1)
+
+    def load(self, dataset: str = "lung", source: str = "a.h5ad", version: int = 1) -> MadeIngest:
+        made = make_ingest(self.store, dataset, source, version=version)
+        self.write_manifest(made.manifest)
+        ids = IngestSet(dataset=dataset, drop_digest="x", ingest_ids=[made.ingest_id])
+        write_document(self.store, ingest_set_key(dataset), ids)
+        self.warehouse.load([made.manifest], datetime.now(UTC))
+        return made
+
+    def write_manifest(self, manifest: IngestManifest) -> None:
+        write_document(self.store, ingest_manifest_key(manifest.dataset, manifest.ingest_id), manifest)
+
+    def leftovers(self, **options: Any) -> list[tuple[str, str]]:
+        found = find_leftovers(self.store, self.warehouse, **{"now": LATER, **options})
+        return [(item.reason, item.name) for item in found]
+
+    def purge(self, **options: Any) -> list[tuple[str, str]]:
+        found = find_leftovers(self.store, self.warehouse, **{"now": LATER, **options})
+        return [(i.reason, i.name) for i in purge(found, self.store, self.warehouse, **{"now": LATER, **options})]
+
+    def files(self) -> set[str]:
+        return {
+            path.relative_to(self.root).as_posix()
+            for path in self.root.rglob("*")
+            if path.is_file() and ".scratch" not in path.parts
+        }
+
+
+@pytest.fixture
+def lifetime(tmp_path: Path) -> Lifetime:
+    return Lifetime(tmp_path / "nexus")
+
+
+def plan(lifetime: Lifetime) -> None:
+    asked = specification(obs_columns=["dataset"], metadata_extra_columns=[])
+    plan_curriculum(asked, 1, lifetime.warehouse, lifetime.store, bins_per_group=2)
+
+
+def test_current_ingests_and_sources_stay(lifetime: Lifetime) -> None:
+    lifetime.load()
+    lifetime.store.write("inbox/lung.h5ad", b"the source")
+    before = lifetime.files()
+    assert lifetime.purge() == []
+    assert lifetime.files() == before
+
+
+def test_superseded_and_retired_ingests_go_with_all_their_files(lifetime: Lifetime) -> None:
+    kept = lifetime.load("kept")
+    before = lifetime.files()
+    old, new = lifetime.load(), lifetime.load(version=2)
+    assert lifetime.leftovers() == [("superseded", old.ingest_id)]
+    assert lifetime.purge() == [("superseded", old.ingest_id)]
+    assert not [name for name in lifetime.files() if old.ingest_id in name]
+    lifetime.warehouse.retire(["lung"], datetime.now(UTC))
+    found = find_leftovers(lifetime.store, lifetime.warehouse, now=LATER)
+    assert [(item.reason, item.name) for item in found] == [("retired", new.ingest_id)]
+    assert found[0].size == sum(
+        lifetime.root.joinpath(name).stat().st_size
+        for name in lifetime.files()
+        if name.startswith(f"ingest/lung/{new.ingest_id}")
+    )
+    lifetime.purge()
+    assert lifetime.files() == before
+    assert lifetime.warehouse.ingests()["ingest_id"].to_list() == [kept.ingest_id]
+    assert lifetime.leftovers() == []
+
+
+def test_what_a_curriculum_pins_stays_until_the_curriculum_is_gone(lifetime: Lifetime) -> None:
+    old = lifetime.load()
+    plan(lifetime)
+    lifetime.load(version=2)
+    assert lifetime.purge() == []
+    shutil.rmtree(lifetime.root / "extracts")
+    assert lifetime.purge() == [("superseded", old.ingest_id)]
+
+
+def test_a_plan_made_between_finding_and_deleting_is_respected(lifetime: Lifetime) -> None:
+    old = lifetime.load()
+    shutil.copytree(lifetime.root, lifetime.root.with_name("before"))
+    lifetime.load(version=2)
+    found = find_leftovers(lifetime.store, lifetime.warehouse, now=LATER)
+    assert [item.name for item in found] == [old.ingest_id]
+    planner = Lifetime(lifetime.root.with_name("before"))  # it read the warehouse before the second load
+    plan(planner)
+    shutil.copytree(planner.root / "extracts", lifetime.root / "extracts")
+    assert purge(found, lifetime.store, lifetime.warehouse, now=LATER) == []
+    assert old.ingest_id in lifetime.warehouse.ingests()["ingest_id"].to_list()
+
+
+def test_what_changed_within_the_grace_period_stays(lifetime: Lifetime) -> None:
+    lifetime.load()
+    lifetime.load(version=2)
+    half_an_hour = time.time() + 1800
+    assert lifetime.leftovers(now=half_an_hour) == []
+    assert len(lifetime.leftovers(now=half_an_hour, grace_seconds=60)) == 1
+
+
+def test_orphans_go_unless_their_dataset_is_being_ingested(lifetime: Lifetime) -> None:
+    lifetime.load()
+    before = lifetime.files()
+    unfinished = make_ingest(lifetime.store, "blood")  # killed before its manifest was written
+    uncommitted = make_ingest(lifetime.store, "heart")  # killed before its commit
+    lifetime.write_manifest(uncommitted.manifest)
+    for table in ("raw_counts", "cell_info"):
+        lifetime.warehouse._tables.add(uncommitted.manifest, table)
+    lifetime.store.write("tasks/run/ingest/0000/config.yaml", b"x")
+    assert lifetime.leftovers(busy_datasets={"blood", "heart"}) == []
+    assert lifetime.leftovers(now=time.time()) == []
+    assert lifetime.purge() == [
+        ("orphaned ingest files", unfinished.ingest_id),
+        ("orphaned ingest files", uncommitted.ingest_id),
+        ("uncommitted rows", uncommitted.ingest_id),
+    ]
+    assert lifetime.files() == before | {"tasks/run/ingest/0000/config.yaml"}
+    assert lifetime.purge(now=time.time() + 15 * 86_400) == [("old task records", "tasks/run/")]
+    assert lifetime.files() == before
+
+
+def test_an_ingest_that_waits_for_its_load_stays(lifetime: Lifetime) -> None:
+    made = make_ingest(lifetime.store, "blood")
+    lifetime.write_manifest(made.manifest)
+    ids = IngestSet(dataset="blood", drop_digest="x", ingest_ids=[made.ingest_id])
+    write_document(lifetime.store, ingest_set_key("blood"), ids)
+    assert lifetime.purge() == []
+    lifetime.warehouse.load([made.manifest], datetime.now(UTC) + timedelta(seconds=1))
+    assert lifetime.store.stat(f"{ingest_folder('blood', made.ingest_id)}manifest.json") is not None
+
+
+def test_a_purge_killed_at_any_step_and_run_again_ends_the_same(lifetime: Lifetime, tmp_path: Path) -> None:
+    lifetime.load("kept")
+    lifetime.load()
+    lifetime.load(version=2)
+    lifetime.load("gone")
+    lifetime.warehouse.retire(["gone"], datetime.now(UTC))
+    top = Path(__file__).parents[2]
+    program = [sys.executable, __file__, str(lifetime.root), str(LATER)]
+    environment = {**os.environ, "PYTHONPATH": str(top)}
+    run = subprocess.run(program, capture_output=True, text=True, check=False, env=environment)
+    assert run.returncode == 0, run.stderr
+    told = json.loads(run.stdout)
+    assert told["steps"] > 20
+    assert [outcome["killed"] for outcome in told["outcomes"]] == [-9] * told["steps"]
+    assert [outcome for outcome in told["outcomes"] if outcome["files"] != told["files"]] == []
+    assert [outcome for outcome in told["outcomes"] if not outcome["whole"]] == []
+
+
+def _kill_at_every_step(root: Path, now: float) -> dict[str, Any]:
+    """Purge in children killed at their first, second, third … change of the store, then purge again."""
+    before, result = root.with_name("saved"), root.with_name("result.json")
+    shutil.copytree(root, before, ignore=shutil.ignore_patterns(".scratch"))
+
+    def child(stop_at: int | None) -> int:
+        pid = os.fork()
+        if pid:
+            return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        steps = 0
+
+        def count(event: str, arguments: tuple[Any, ...]) -> None:
+            nonlocal steps
+            writes = event == "open" and bool(arguments[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT))
+            changes = writes or event in ("os.link", "os.rename", "os.remove", "os.mkdir", "os.rmdir")
+            if changes and str(root) in str(arguments[0]):
+                steps += 1
+                if steps == stop_at:
+                    os.kill(os.getpid(), signal.SIGKILL)
+
+        sys.addaudithook(count)
+        status = 1
+        try:
+            work = Lifetime(root)
+            ingests = work.warehouse.ingests()["ingest_id"].to_list()
+            totals = work.warehouse.count_totals(ingests)
+            whole = bool((totals["raw_counts_rows"] == 23).all() and (totals["cell_info_rows"] == 23).all())
+            work.purge(now=now)
+            result.write_text(json.dumps({"files": sorted(work.files()), "steps": steps, "whole": whole}))
+            status = 0
+        finally:
+            os._exit(status)
+
+    def reset() -> None:
+        shutil.rmtree(root)
+        shutil.copytree(before, root)
+
+    reset()
+    assert child(None) == 0
+    undisturbed = json.loads(result.read_text())
+    outcomes = []
+    for step in range(1, undisturbed["steps"] + 1):
+        reset()
+        killed = child(step)
+        assert child(None) == 0
+        outcomes.append({"killed": killed, **json.loads(result.read_text())})
+    return {**undisturbed, "outcomes": outcomes}
+
+
+if __name__ == "__main__":
+    gc.freeze()
+    print(json.dumps(_kill_at_every_step(Path(sys.argv[1]), float(sys.argv[2]))))  # noqa: T201
