@@ -3,8 +3,8 @@
 Nothing is locked, so safety is in what is left alone and in the order of the steps. What changed within the grace
 period is left alone: a planner that read an ingest as current writes its plan, which pins it, and a load that put files
 in place commits them, well within that time. Datasets with a run in flight are left alone too. An ingest is hidden
-before its rows and files are deleted, so whatever is visible is whole; killed in between, the rest is an orphan that the
-next purge finds. Before anything is deleted it is looked at again. Sources in the inbox are never touched.
+before its rows and files are deleted, so whatever is visible is whole; killed in between, the rest is an orphan that
+the next purge finds. Before anything is deleted it is looked at again. Sources in the inbox are never touched.
 """
 
 import time
