@@ -282,10 +282,3 @@ def test_help_and_version(nexus: Nexus) -> None:
     assert "ingest" in nexus("--help").out
     assert nexus("--version").out.startswith("nexus, version ")
     assert nexus("ingest", "-h").code == 0
-
-
-def test_demo_goes_the_whole_way(nexus: Nexus) -> None:
-    outcome = nexus("demo", "--cells", "60")
-    assert outcome.code == 0, outcome.err
-    assert "import anndata" in outcome.out
-    assert (nexus.root / "extracts/demo/v1/release.json").exists()
