@@ -27,9 +27,12 @@ def build(specification: Path, as_json: bool) -> None:
     session = open_session(writes=True)
     partition, state = build_curriculum(session, specification)
     release = session.store.uri(release_key(*parse_curriculum_partition(partition)))
+    left_out = read_named_release(session, partition).left_out_not_primary
     if as_json:
-        print_json({"curriculum": partition, "state": state, "release": release})
+        print_json({"curriculum": partition, "state": state, "release": release, "left_out_not_primary": left_out})
         return
+    if left_out:
+        say(f"{left_out:,} cells with is_primary_data false were left out; primary_only: false takes them.")
     if state == "complete":
         say(f"{partition} is this specification on this data already; nothing was made again.")
     click.echo(release)
@@ -65,6 +68,7 @@ def show(name: str, as_json: bool) -> None:
             "curriculum": make_curriculum_partition(release.name, release.version),
             "folder": folder,
             "cells": release.total_cells,
+            "left out, not primary": release.left_out_not_primary,
             "shards": len(release.shards),
             "genes": release.feature_count,
             "features": release.feature_schema,

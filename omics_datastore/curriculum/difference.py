@@ -117,7 +117,7 @@ def _cells(plan: CurriculumPlan | None, new: Selection, warehouse: Warehouse) ->
     kept: dict[str, int] = {}
     if plan is not None:
         specification = CurriculumSpecification.model_validate(plan.specification)
-        old = select(specification, warehouse, [ingest.ingest_id for ingest in plan.ingests])
+        old = select(specification, warehouse, [ingest.ingest_id for ingest in plan.ingests], plan.ontology)
         before = _by_dataset(old.cells, warehouse)
         if set(old.counts()) & set(new.counts()):
             kept = _by_dataset(old.cells.semi_join(new.cells, ["ingest_id", "cell_index"]), warehouse)

@@ -13,8 +13,8 @@ from omics_datastore.curriculum.features import CurriculumFeatures, curriculum_f
 from omics_datastore.curriculum.obs_layout import ObsSource, decide_obs_layout, obs_sources
 from omics_datastore.curriculum.plan_cells import BinCells, PlanFiles
 from omics_datastore.curriculum.plan_model import CurriculumPlan, ObsColumn, PinnedIngest, PlannedBin, PlannedGroup
-from omics_datastore.curriculum.release_model import released_ingests, released_terms
-from omics_datastore.curriculum.selection import Selection, select
+from omics_datastore.curriculum.release_model import released_ingests, released_left_out, released_terms
+from omics_datastore.curriculum.selection import Selection, cells_left_out, select
 from omics_datastore.curriculum.specification import CurriculumSpecification
 from omics_datastore.errors import CorruptionError, InputError
 from omics_datastore.keys import make_curriculum_partition
@@ -92,6 +92,8 @@ def plan_curriculum(
         pinned = released_ingests(store, specification.name, version)
         terms = released_terms(store, specification.name, version)
         made = _make_plan(specification, version, pinned, terms, warehouse, store, bins_per_group)
+        if pinned is not None:
+            made.left_out_not_primary = released_left_out(store, specification.name, version)
         _remove_leftovers(made, store)
         try:
             write_document(store, plan_key(made.name, version), made, new=True)
@@ -110,6 +112,7 @@ def plan_curriculum(
             return plan
     pinned = [ingest.ingest_id for ingest in plan.ingests]
     made = _make_plan(specification, version, pinned, plan.ontology, warehouse, store, bins_per_group)
+    made.left_out_not_primary = plan.left_out_not_primary  # of ingests that may be gone
     _remove_leftovers(made, store)
     write_document(store, plan_key(made.name, version), made)
     return made
@@ -156,6 +159,9 @@ def _make_plan(
         groups=groups,
         warnings=[*_warnings(sources, layout, features), *_unequal(specification, bins)],
         ontology=selection.terms,
+        left_out_not_primary=(
+            cells_left_out(specification, warehouse, selection.terms, selection.total_cells) if pinned is None else 0
+        ),
         nexus_version=NEXUS_VERSION,
     )
 

@@ -73,7 +73,8 @@ class CurriculumPlan(BaseModel):
     """Everything that was decided before extraction.
 
     ``features_digest`` covers ids and names of the features in order, ``features_sha256`` the file that lists them.
-    ``ontology`` is what the filter's ``descendant_of`` meant.
+    ``ontology`` is what the filter's ``descendant_of`` meant, ``left_out_not_primary`` the cells that ``primary_only``
+    left out.
     """
 
     name: str
@@ -93,6 +94,7 @@ class CurriculumPlan(BaseModel):
     groups: list[PlannedGroup]
     warnings: list[str]
     ontology: OntologyTerms | None = None
+    left_out_not_primary: int = 0
     nexus_version: str
 
 

@@ -77,7 +77,7 @@ def extract_metadata(plan: CurriculumPlan) -> ExtractMetadata:
         total_bins=len(sizes),
         last_bin_size=sizes[-1],
         total_cells=plan.total_cells,
-        filters=old_filter_form(specification.filter),
+        filters=old_filter_form(specification.cell_filter),
         extract_bin_size=plan.bin_size,
         category_metadata={
             column.name: column.categories or [] for column in plan.obs_columns if column.kind == "category"
@@ -194,6 +194,7 @@ def _release(
         warnings=plan.warnings,
         loaders=loader_snippets(plan),
         ontology=plan.ontology,
+        left_out_not_primary=plan.left_out_not_primary,
         nexus_version=plan.nexus_version,
     )
 

@@ -52,6 +52,7 @@ class CurriculumRelease(BaseModel):
     warnings: list[str]
     loaders: dict[str, str]
     ontology: OntologyTerms | None = None
+    left_out_not_primary: int = 0
     nexus_version: str
 
 
@@ -113,3 +114,17 @@ def released_terms(store: ObjectStore, name: str, version: int) -> OntologyTerms
         return read_release(store, name, version).ontology
     except FileNotFoundError:
         return None
+
+
+def released_left_out(store: ObjectStore, name: str, version: int) -> int:
+    """Return how many cells a released version left out since they are not primary.
+
+    :param store: Object store.
+    :param name: Curriculum key.
+    :param version: Version.
+    :return: Cells; 0 when the version was not released.
+    """
+    try:
+        return read_release(store, name, version).left_out_not_primary
+    except FileNotFoundError:
+        return 0

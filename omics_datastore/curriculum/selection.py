@@ -67,12 +67,29 @@ def select(
     if not chosen.height:
         raise InputError("the warehouse holds no dataset yet; ingest one first.")
     ids = sorted(chosen["ingest_id"].to_list())
-    terms = terms or ontology_terms(specification.filter)
-    counts = warehouse.query(cells_by_ingest(selected_cells(specification.filter, ids, terms)))
+    terms = terms or ontology_terms(specification.cell_filter)
+    counts = warehouse.query(cells_by_ingest(selected_cells(specification.cell_filter, ids, terms)))
     if not counts.height:
         raise InputError(_why_none(specification, warehouse, ids, terms))
     ingests = chosen.join(counts, on="ingest_id", how="inner").sort("ingest_id")
-    return Selection(ingests, selected_cells(specification.filter, ingests["ingest_id"].to_list(), terms), terms)
+    return Selection(ingests, selected_cells(specification.cell_filter, ingests["ingest_id"].to_list(), terms), terms)
+
+
+def cells_left_out(
+    specification: CurriculumSpecification, warehouse: Warehouse, terms: OntologyTerms | None, kept: int
+) -> int:
+    """Count the cells of the current ingests that ``primary_only`` leaves out.
+
+    :param specification: The specification.
+    :param warehouse: The warehouse.
+    :param terms: What ``descendant_of`` means.
+    :param kept: Cells of the current ingests that it selects.
+    :return: Cells that the filter alone would select as well.
+    """
+    if not specification.primary_only:
+        return 0
+    ids = warehouse.ingests().filter("is_current")["ingest_id"].to_list()
+    return int(warehouse.query(count_cells(selected_cells(specification.filter, ids, terms))).item()) - kept
 
 
 def _why_none(
@@ -82,13 +99,15 @@ def _why_none(
         return int(warehouse.query(count_cells(selected_cells(cell_filter, ids, terms))).item())
 
     left = count(CellFilter())
-    for number, condition in enumerate(specification.filter.conditions, start=1):
-        kept = count(CellFilter(conditions=specification.filter.conditions[:number]))
+    for number, condition in enumerate(specification.cell_filter.conditions, start=1):
+        kept = count(CellFilter(conditions=specification.cell_filter.conditions[:number]))
         if not kept:
             before = "of all" if number == 1 else "left by the conditions before it"
+            added = number > len(specification.filter.conditions)
+            hint = "; primary_only: false takes them" if added else ""
             return (
                 f"the filter of curriculum {specification.name} selects no cell: condition {number}, {condition}, "
-                f"holds for none of the {left} cells {before}."
+                f"holds for none of the {left} cells {before}{hint}."
             )
         left = kept
     return "the warehouse holds no cell yet; ingest a dataset first."

@@ -2,10 +2,10 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from omics_datastore.keys import check_key
-from omics_datastore.query.filters import CellFilter
+from omics_datastore.query.filters import AnyOf, CellFilter
 from omics_datastore.storage.documents import content_digest
 
 DEFAULT_OBS_COLUMNS = (
@@ -23,7 +23,30 @@ DEFAULT_OBS_COLUMNS = (
 )
 """The obs columns of a specification that names none."""
 
+PRIMARY = "is_primary_data"
+PRIMARY_ONLY = "primary_only"
+
 NotYet = "is not available in this version of Nexus"
+
+
+_PRIMARY = AnyOf.model_validate(
+    {"any": [{"column": PRIMARY, "op": "eq", "value": True}, {"column": PRIMARY, "op": "is_null"}]}
+)
+
+
+def with_written_defaults(content: dict[str, Any]) -> dict[str, Any]:
+    """Give what somebody wrote the defaults of new specifications, which pinned ones without the key do not have.
+
+    :param content: The content of a specification.
+    :return: The content, with ``primary_only`` when it says nothing of primary cells.
+    """
+    if PRIMARY_ONLY in content:
+        return content
+    try:
+        cell_filter = CellFilter.model_validate(content.get("filter"))
+    except ValidationError:  # said when the whole is validated
+        return content
+    return {**content, PRIMARY_ONLY: all(condition.column != PRIMARY for condition in cell_filter.leaves())}
 
 
 class OutputConfig(BaseModel):
@@ -43,6 +66,11 @@ class CurriculumSpecification(BaseModel):
 
     name: str = Field(description="Curriculum key; versions are <name>.v1, <name>.v2, …")
     filter: CellFilter = Field(CellFilter(), description="Conditions that all must hold.")
+    primary_only: bool = Field(
+        False,
+        description="Leave out cells whose is_primary_data is false; those where it is null stay. A specification that "
+        "somebody writes gets true, unless it says otherwise or its filter names is_primary_data.",
+    )
     features: str = Field(
         "union", description="A feature schema's name, or union or intersection of the selected ingests."
     )
@@ -89,6 +117,11 @@ class CurriculumSpecification(BaseModel):
         if twice:
             raise ValueError(f"{twice[0]} is named twice; leave one out")
         return columns
+
+    @property
+    def cell_filter(self) -> CellFilter:
+        """Return the filter with what ``primary_only`` adds to it, as the last condition."""
+        return CellFilter(conditions=(*self.filter.conditions, _PRIMARY)) if self.primary_only else self.filter
 
     @property
     def is_scattered(self) -> bool:

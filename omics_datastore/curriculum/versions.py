@@ -8,7 +8,7 @@ from omics_datastore.curriculum.feature_schema import COMPUTED, load_feature_sch
 from omics_datastore.curriculum.plan import check_specification, read_plan
 from omics_datastore.curriculum.release_model import CurriculumRelease, read_release
 from omics_datastore.curriculum.selection import Selection
-from omics_datastore.curriculum.specification import CurriculumSpecification
+from omics_datastore.curriculum.specification import CurriculumSpecification, with_written_defaults
 from omics_datastore.errors import CorruptionError, InputError
 from omics_datastore.keys import KEY_PATTERN, check_key, make_curriculum_partition
 from omics_datastore.storage.documents import parse_yaml, read_document, write_document
@@ -121,7 +121,7 @@ def parse_specification(content: str | bytes, where: str, name: str | None = Non
     :return: The specification.
     :raise InputError: When it is wrong, or of another name; the message names each field.
     """
-    specification = parse_yaml(CurriculumSpecification, content, where)
+    specification = parse_yaml(CurriculumSpecification, content, where, with_written_defaults)
     if name is not None and specification.name != name:
         raise InputError(f"{where} holds the specification of {specification.name}; call the file or it {name}.")
     return specification
@@ -134,6 +134,7 @@ def drop_specification(store: ObjectStore, specification: CurriculumSpecificatio
     :param specification: The specification; one of the same name is replaced.
     """
     content = specification.model_dump(mode="json", exclude_defaults=True)
+    content["primary_only"] = specification.primary_only  # without it a reader would take it for true
     text = yaml.safe_dump({"name": specification.name, **content}, sort_keys=False, allow_unicode=True)
     store.write(specification_key(specification.name), text.encode())
 

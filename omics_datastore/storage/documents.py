@@ -5,6 +5,7 @@ written by us and read by a pipeline task.
 """
 
 import json
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import yaml
@@ -74,12 +75,18 @@ def write_configuration(store: ObjectStore, key: str, model: BaseModel) -> None:
     store.write(key, yaml.safe_dump(model.model_dump(mode="json"), sort_keys=True, allow_unicode=True).encode())
 
 
-def parse_yaml(kind: type[Model], text: str | bytes, where: str) -> Model:
+def parse_yaml(
+    kind: type[Model],
+    text: str | bytes,
+    where: str,
+    completed: Callable[[dict[str, Any]], dict[str, Any]] = lambda content: content,
+) -> Model:
     """Read a model from YAML that a person or a task configuration wrote.
 
     :param kind: The model's class.
     :param text: The YAML.
     :param where: The file, for messages.
+    :param completed: Adds to what was written before it is validated.
     :return: The model.
     :raise InputError: When the YAML cannot be read or does not fit; the message names each field.
     """
@@ -92,7 +99,7 @@ def parse_yaml(kind: type[Model], text: str | bytes, where: str) -> Model:
     if not isinstance(content, dict):
         raise InputError(f"{where} must hold 'name: value' lines, not {type(content).__name__}.")
     try:
-        return kind.model_validate(content)
+        return kind.model_validate(completed(content))
     except ValidationError as error:
         raise InputError(f"{where}: {describe(error)}.") from error
 

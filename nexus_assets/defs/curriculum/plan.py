@@ -86,6 +86,7 @@ def _result(planned: "CurriculumPlan", address: str, cost: dict[str, dg.Metadata
         metadata={
             "plan": place(address),
             "dagster/partition_row_count": planned.total_cells,
+            "left_out_not_primary": planned.left_out_not_primary,
             "bins": len(planned.bins),
             "bin_size": planned.bin_size,
             "features": planned.feature_count,
