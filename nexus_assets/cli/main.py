@@ -18,6 +18,7 @@ from nexus_assets.cli.doctor_command import doctor
 from nexus_assets.cli.ingest_command import ingest
 from nexus_assets.cli.purge_command import purge
 from nexus_assets.cli.schema_commands import schema
+from nexus_assets.cli.sql_command import sql
 from nexus_assets.cli.suggestions import SuggestingGroup
 from nexus_assets.cli.trace_command import trace
 from nexus_assets.cli.up_command import up
@@ -34,7 +35,7 @@ def cli(root: str | None) -> None:
         os.environ["NEXUS_ROOT"] = root
 
 
-for command in (up, demo, ingest, curriculum, cells, datasets, purge, trace, schema, doctor):
+for command in (up, demo, ingest, curriculum, cells, sql, datasets, purge, trace, schema, doctor):
     cli.add_command(command)
 
 

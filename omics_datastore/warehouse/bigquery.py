@@ -25,11 +25,19 @@ from omics_datastore.warehouse.bigquery_errors import explained
 from omics_datastore.warehouse.bigquery_jobs import BigQueryJobs
 from omics_datastore.warehouse.bigquery_load import MOST_URIS, BigQueryLoad, ids_parameter
 from omics_datastore.warehouse.bigquery_read import read_table
+from omics_datastore.warehouse.bigquery_sql import run_sql
 from omics_datastore.warehouse.bigquery_statements import clear_statement, held_ingests_statement
 from omics_datastore.warehouse.bigquery_tables import prepare_tables
 from omics_datastore.warehouse.cell_request import CellRequest, not_in_the_warehouse, number_cells
 from omics_datastore.warehouse.ingest_rows import commit_time, mark_current, retired_rows
-from omics_datastore.warehouse.warehouse import CountsBatch, HeldIngest, LoadResult, Warehouse, WarehouseUsage
+from omics_datastore.warehouse.warehouse import (
+    CountsBatch,
+    HeldIngest,
+    LoadResult,
+    SqlResult,
+    Warehouse,
+    WarehouseUsage,
+)
 
 _IDS_OF_A_QUERY = 5_000
 _ROWS_OF_A_PAGE = 2_000
@@ -142,6 +150,9 @@ class BigQueryWarehouse(Warehouse):
         for batch in self._batches(only_committed(expression)):
             for start in range(0, batch.num_rows, batch_rows):
                 yield conform(batch.slice(start, batch_rows), expression)
+
+    def sql(self, text: str, limit: int) -> SqlResult:
+        return run_sql(text, limit, self._jobs())
 
     def scanned_bytes(self, expression: ir.Table) -> int:
         return self._jobs().scanned_bytes(compile_sql(only_committed(expression), "bigquery"))

@@ -76,6 +76,20 @@ class BigQueryJobs:
             job = self.client.query(sql, job_config=config, location=self.address.location)
         return int(job.total_bytes_processed or 0)
 
+    def statement_type(self, sql: str) -> str | None:
+        """Ask what a statement is, without running it.
+
+        :param sql: The statement.
+        :return: ``SELECT``, ``SCRIPT`` or another of BigQuery's names.
+        :raise InputError: See :func:`omics_datastore.warehouse.bigquery_errors.explained`.
+        """
+        with explained(self.address):
+            config = self._query_config((), limited=False)
+            config.dry_run, config.use_query_cache = True, False
+            job = self.client.query(sql, job_config=config, location=self.address.location)
+        kind = job.statement_type
+        return None if kind is None else str(kind)
+
     def run_once(self, name: str, since: datetime, begin: Callable[[str], Any]) -> tuple[Any, bool]:
         """Run a job under a fixed name, so that a call that is made again does not run it a second time.
 

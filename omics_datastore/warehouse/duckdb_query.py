@@ -29,6 +29,24 @@ class DuckDBLimits:
     temp_directory: Path
 
 
+def connect(limits: DuckDBLimits) -> Any:
+    """Open an in-memory DuckDB.
+
+    :param limits: What queries may use.
+    :return: ``duckdb.DuckDBPyConnection``.
+    """
+    import duckdb
+
+    config = {
+        "memory_limit": f"{limits.memory_bytes}B",
+        "threads": limits.threads,
+        "temp_directory": str(limits.temp_directory),
+        "preserve_insertion_order": False,
+        "python_enable_replacements": False,
+    }
+    return duckdb.connect(":memory:", config=config)
+
+
 @contextmanager
 def open_query(
     expression: ir.Table, tables: FolderTables, ingests: pl.DataFrame, limits: DuckDBLimits
@@ -44,22 +62,15 @@ def open_query(
     """
     import duckdb
 
-    config = {
-        "memory_limit": f"{limits.memory_bytes}B",
-        "threads": limits.threads,
-        "temp_directory": str(limits.temp_directory),
-        "preserve_insertion_order": False,
-        "python_enable_replacements": False,
-    }
     ids = ingests["ingest_id"].to_list()
     used = [table for table in TABLES if table.name in _table_names(expression)]
-    with duckdb.connect(":memory:", config=config) as connection:
+    with connect(limits) as connection:
         try:
             for table in used:
-                _create_view(connection, table, tables, ingests, ids)
+                create_view(connection, table, tables, ingests)
             yield connection.sql(compile_sql(expression, "duckdb"))
         except duckdb.IOException as error:
-            lost = [path for table in used if table is not INGEST_INFO for path in _missing(tables, table, ids)]
+            lost = missing_files(tables, used, ids)
             if not lost:
                 raise
             raise CorruptionError(
@@ -75,9 +86,18 @@ def _table_names(expression: ir.Table) -> set[str]:
     return names
 
 
-def _create_view(
-    connection: Any, table: Table, tables: FolderTables, ingests: pl.DataFrame, ids: Sequence[str]
+def create_view(
+    connection: Any, table: Table, tables: FolderTables, ingests: pl.DataFrame, *, json_type: bool = True
 ) -> None:
+    """Make a table visible to a connection, with the rows of some ingests.
+
+    :param connection: From :func:`connect`.
+    :param table: One of the four tables.
+    :param tables: The files of the warehouse.
+    :param ingests: Rows of ``ingest_info``, one an ingest.
+    :param json_type: Whether JSON columns are of that type, not text.
+    """
+    ids = ingests["ingest_id"].to_list()
     if table is INGEST_INFO:
         rows = connection.from_arrow(ingests.select(table.column_names).to_arrow())
     elif ids:
@@ -86,7 +106,10 @@ def _create_view(
         rows = connection.read_parquet(files, hive_partitioning=True)
     else:
         rows = connection.from_arrow(arrow_schema(table).empty_table())
-    rows.project(", ".join(_typed(column.name, column.type) for column in table.columns)).create_view(table.name)
+    kinds = {column.name: column.type for column in table.columns}
+    if not json_type:
+        kinds = {name: ColumnType.STRING if kind is ColumnType.JSON else kind for name, kind in kinds.items()}
+    rows.project(", ".join(_typed(name, kind) for name, kind in kinds.items())).create_view(table.name)
 
 
 def _typed(name: str, kind: ColumnType) -> str:
@@ -94,5 +117,13 @@ def _typed(name: str, kind: ColumnType) -> str:
     return f'"{name}"{cast} AS "{name}"'
 
 
-def _missing(tables: FolderTables, table: Table, ids: Sequence[str]) -> list[Path]:
-    return [path for path in (tables.path(table.name, ingest_id) for ingest_id in ids) if not path.exists()]
+def missing_files(tables: FolderTables, used: Sequence[Table], ids: Sequence[str]) -> list[Path]:
+    """List files of committed ingests that are gone.
+
+    :param tables: The files of the warehouse.
+    :param used: Tables to look at.
+    :param ids: Ingest ids.
+    :return: The files.
+    """
+    paths = (tables.path(table.name, ingest_id) for table in used if table is not INGEST_INFO for ingest_id in ids)
+    return [path for path in paths if not path.exists()]

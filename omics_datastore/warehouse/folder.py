@@ -18,9 +18,10 @@ from omics_datastore.warehouse.arrow_rows import conform
 from omics_datastore.warehouse.cell_request import not_in_the_warehouse, number_cells
 from omics_datastore.warehouse.counts_reader import count_nonzeros, read_cells
 from omics_datastore.warehouse.duckdb_query import DuckDBLimits, open_query
+from omics_datastore.warehouse.duckdb_sql import run_sql
 from omics_datastore.warehouse.folder_tables import FolderTables
 from omics_datastore.warehouse.ingest_rows import commit_time, mark_current, retired_rows
-from omics_datastore.warehouse.warehouse import CountsBatch, HeldIngest, LoadResult, Warehouse
+from omics_datastore.warehouse.warehouse import CountsBatch, HeldIngest, LoadResult, SqlResult, Warehouse
 
 
 class FolderWarehouse(Warehouse):
@@ -94,6 +95,9 @@ class FolderWarehouse(Warehouse):
         with open_query(expression, self._tables, self.ingests(), self._limits()) as result:
             for batch in result.to_arrow_reader(batch_rows):
                 yield conform(batch, expression)
+
+    def sql(self, text: str, limit: int) -> SqlResult:
+        return run_sql(text, limit, self._tables, self.ingests(), self._limits())
 
     def count_totals(self, ingest_ids: Sequence[str]) -> pl.DataFrame:
         with ThreadPoolExecutor(self._threads) as threads:

@@ -66,6 +66,14 @@ class HeldIngest:
     changed: float
 
 
+@dataclass(frozen=True)
+class SqlResult:
+    """Rows of a statement that somebody wrote, and whether there were more than were asked for."""
+
+    rows: pl.DataFrame
+    is_cut: bool
+
+
 class Warehouse(ABC):
     """Hold the four tables of :mod:`omics_datastore.schema.tables`."""
 
@@ -135,6 +143,21 @@ class Warehouse(ABC):
 
         :param expression: Built with :mod:`omics_datastore.query`.
         :return: The result.
+        """
+
+    @abstractmethod
+    def sql(self, text: str, limit: int) -> SqlResult:
+        """Run a statement that somebody wrote in the BigQuery dialect; it can only read.
+
+        The tables are the four tables and the view ``raw_counts_coo``, named without a dataset. Columns without a
+        name are called ``f0_``, ``f1_``, …; JSON is text. Superseded and retired ingests are seen; in BigQuery rows of
+        a load that has not ended are too, and ``ingest_info`` alone says what is committed.
+
+        :param text: One SELECT or WITH.
+        :param limit: Rows to give at most, at least one.
+        :return: The rows, in the order of the statement.
+        :raise InputError: When it is anything else, cannot be read, names what is not there, or fails over its own
+            values; one sentence, with the place where that is known.
         """
 
     @abstractmethod

@@ -97,6 +97,19 @@ def test_cells_of_a_filter_in_a_file(finished: Nexus, tmp_path: Path) -> None:
     assert finished("cells", "describe", "--filter", specification, "--json").json()["cells"] == 4
 
 
+def test_sql(finished: Nexus) -> None:
+    statement = "SELECT tissue, COUNT(*) AS cells FROM cell_info GROUP BY tissue ORDER BY cells DESC"
+    assert finished("sql", statement, "--json").json() == [
+        {"tissue": "lung", "cells": 11},
+        {"tissue": "heart", "cells": 4},
+    ]
+    assert finished("sql", statement, "--csv").out == "tissue,cells\nlung,11\nheart,4\n"
+    outcome = finished("sql", statement, "--limit", "1")
+    assert [line.split() for line in outcome.out.splitlines()[::2]] == [["tissue", "cells"], ["lung", "11"]]
+    assert outcome.err == "nexus: only the first 1 rows; there are more (--limit).\n"
+    assert finished("sql", "SELECT 1 AS one FROM cell_info WHERE FALSE").out == "no rows\n"
+
+
 def test_curriculum_list_and_show(finished: Nexus) -> None:
     assert finished("curriculum", "list", "--json").json() == [
         {"curriculum": "all.v1", "state": "released", "cells": 15, "shards": "4 of 4"}
