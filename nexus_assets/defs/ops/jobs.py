@@ -7,6 +7,7 @@ from nexus_assets.defs.curriculum.feature_schema import FEATURE_SCHEMA
 from nexus_assets.defs.curriculum.plan import PLAN
 from nexus_assets.defs.curriculum.release import RELEASE
 from nexus_assets.defs.ingest.assets import INGEST_FILES, REPORT
+from nexus_assets.defs.ops.cell_counts import CELL_COUNTS
 from nexus_assets.defs.warehouse.snapshot import SNAPSHOT
 from omics_datastore.schema.tables import TABLES
 
@@ -50,4 +51,11 @@ refresh_snapshot = dg.define_asset_job(
     selection=_selection(SNAPSHOT),
     executor_def=dg.in_process_executor,
     description="Sum up what the warehouse shows now.",
+)
+
+describe_cells = dg.define_asset_job(
+    "describe_cells",
+    selection=_selection(CELL_COUNTS),
+    executor_def=dg.in_process_executor,
+    description="Count the cells that a filter selects, before anything is built.",
 )
