@@ -223,7 +223,7 @@ class TestDoctor:
         rows = nexus("doctor", "--json").json()
         assert {row["state"] for row in rows} == {"ok"}
         found = {row["check"]: row["found"] for row in rows}
-        assert found["definitions"] == "12 assets"
+        assert found["definitions"] == "13 assets"
         assert found["warehouse"] == "0 ingests, 0 current"
         assert found["pipeline tasks"].startswith("kfp 2.")
 
