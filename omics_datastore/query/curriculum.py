@@ -80,7 +80,7 @@ def cells_in_exact_order(cells: ir.Table, columns: Sequence[str], seed: int) -> 
     :return: The columns of :func:`cells_in_store_order`.
     """
     chosen = _placed(cells, columns, seed)
-    return chosen.order_by(["place_key", "ingest_id", "cell_index"]).drop("place_key")
+    return _without(chosen.order_by(["place_key", "ingest_id", "cell_index"]), "place_key")
 
 
 def cells_in_groups(
@@ -106,7 +106,12 @@ def cells_in_groups(
     ordered = known.mutate(bin_key=mixed(known["first_key"], mixing_rounds("bins", seed)))
     bins = ["bin_key", *null_safe_order(ordered, list(groups)), "bin_of_group"]
     listed = ordered.order_by([*bins, "place_key", "ingest_id", "cell_index"])
-    return listed.drop("place_key", "place", "first_key", "bin_key")
+    return _without(listed, "place_key", "place", "first_key", "bin_key")
+
+
+def _without(ordered: ir.Table, *names: str) -> ir.Table:
+    # Ibis writes drop() as a query around the ordered one, whose order BigQuery need not keep.
+    return ordered.select([name for name in ordered.columns if name not in names])
 
 
 def _placed(
