@@ -1,4 +1,4 @@
-"""What machine each component of a pipeline gets on Vertex AI, and how many run side by side: one configuration.
+"""What machine each component gets on Vertex AI, how many run side by side, and as whom: one configuration.
 
 default: {cpu: 4, memory: 16G}
 extract_job: {cpu: 8, memory: 32G, parallelism: 64}
@@ -34,6 +34,11 @@ class Machine(BaseModel):
     accelerator: str | None = Field(None, description="Type of accelerator, NVIDIA_TESLA_T4 for example.")
     accelerator_count: int = Field(1, ge=1, le=16)
     parallelism: int | None = Field(None, ge=1, description="Tasks of the component side by side.")
+    service_account: str | None = Field(
+        None,
+        pattern=r"^[^@\s]+@[^@\s]+$",
+        description="Account that the component acts as, in place of the deployment's.",
+    )
     machine_type: str | None = Field(
         None, pattern=r"^[a-z0-9-]+$", description="Machine of a spot task; by default one that has cpu and memory."
     )

@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
+from kfp_components.catalog import PIPELINES
 from kfp_components.parameters import shorten
 from nexus_resources.pipelines import spec as specs
 from nexus_resources.pipelines.job import PipelineJob
@@ -28,7 +29,8 @@ class VertexOptions:
     :param region: Region of Vertex AI, ``europe-west4`` for example.
     :param pipeline_root: Folder of a bucket for what Vertex AI writes itself.
     :param worker_image: Image of the workers.
-    :param service_account: Account that the workers act as; the project's default one when empty.
+    :param service_account: Account that workers act as, but those whose component has its own in ``machines``; the
+        project's default one when empty.
     :param network: Full name of a network to peer with.
     :param cmek_key: Full name of a key to encrypt with.
     :param spot: Run tasks on spot machines until one was preempted.
@@ -105,13 +107,31 @@ def create_request(options: VertexOptions, job_id: str, job: PipelineJob, *, spo
             "failurePolicy": _FAILURE_POLICIES[options.failure_policy],
         },
     }
-    if options.service_account:
-        content["serviceAccount"] = options.service_account
+    if account := service_account(options, job):
+        content["serviceAccount"] = account
     if options.network:
         content["network"] = options.network
     if options.cmek_key:
         content["encryptionSpec"] = {"kmsKeyName": options.cmek_key}
     return {"parent": options.parent, "pipelineJobId": job_id, "pipelineJob": content}
+
+
+def service_account(options: VertexOptions, job: PipelineJob) -> str:
+    """Return the account that a job acts as: that of the components that run in it.
+
+    :param options: How jobs run.
+    :param job: The job; steps without a configuration's key do not run.
+    :return: The account; empty for the project's default one.
+    :raise InputError: When the components have different accounts; a job of Vertex AI acts as one.
+    """
+    running = [step.component for step in PIPELINES.get(job.pipeline, ()) if job.parameters.get(step.parameter)]
+    accounts = {options.machines.of(name).service_account or options.service_account for name in running}
+    if len(accounts) > 1:
+        raise InputError(
+            f"a job of Vertex AI acts as one account, and {', '.join(running)} have {len(accounts)}: give them the "
+            "same service_account in NEXUS_MACHINES."
+        )
+    return accounts.pop() if accounts else options.service_account
 
 
 def tailored_spec(options: VertexOptions, job: PipelineJob, labels: dict[str, str], *, spot: bool) -> dict[str, Any]:
@@ -131,7 +151,7 @@ def tailored_spec(options: VertexOptions, job: PipelineJob, labels: dict[str, st
         specs.put_caching(spec, enabled=caching)
     if spot:
         job_fields = {
-            "service_account": options.service_account,
+            "service_account": service_account(options, job),
             "network": options.network,
             "cmek_key": options.cmek_key,
             "labels": labels,

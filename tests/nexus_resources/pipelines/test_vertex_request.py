@@ -223,3 +223,19 @@ def test_tasks_of_loops_are_known_by_the_specification() -> None:
         "validate_pipeline": {"validate-anndata-job": True},
     }
     assert all(BASE_IMAGE in compiled_pipeline(name) for name in PIPELINES)
+
+
+def test_a_job_acts_as_the_account_of_the_components_that_run_in_it() -> None:
+    machines = parse_machines("extract_job: {service_account: extract@nexus-test}")
+    options = replace(OPTIONS, service_account="worker@nexus-test", machines=machines)
+
+    def account(**parameters: Any) -> str:
+        job = create_request(options, "nexus-x-a1", _job(**parameters), spot=False)["pipelineJob"]
+        return str(job["serviceAccount"])
+
+    assert account(prepare_config_key="", extract_config_keys=["a", "b"], finish_config_key="") == "extract@nexus-test"
+    assert account(prepare_config_key="a", extract_config_keys=[], finish_config_key="") == "worker@nexus-test"
+    with pytest.raises(InputError, match="prepare_extract_job, extract_job have 2: give them the same"):
+        account(prepare_config_key="a", extract_config_keys=["b"], finish_config_key="")
+    with pytest.raises(InputError, match="NEXUS_MACHINES"):
+        parse_machines("extract_job: {service_account: nobody}")
