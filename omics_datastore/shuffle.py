@@ -15,7 +15,12 @@ KEY_SPACE = 2**63
 """Shuffle keys are integers from 0 up to, not including, this number."""
 
 
-def _mix(state: NDArray[np.uint64]) -> NDArray[np.uint64]:
+def mix(state: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """Return the output function of SplitMix64, which is one to one.
+
+    :param state: uint64 values.
+    :return: uint64 values of the same shape.
+    """
     state = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     state = (state ^ (state >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return state ^ (state >> np.uint64(31))
@@ -28,7 +33,7 @@ def _word(*parts: str | int) -> int:
 
 def _stream(word: int, start: int, stop: int) -> NDArray[np.uint64]:
     counter = np.arange(start + 1, stop + 1, dtype=np.uint64)
-    return _mix(np.uint64(word) + counter * _GOLDEN)
+    return mix(np.uint64(word) + counter * _GOLDEN)
 
 
 def shuffle_keys(dataset: str, source_sha256: str, start: int, stop: int) -> NDArray[np.int64]:

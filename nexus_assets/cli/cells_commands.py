@@ -87,6 +87,21 @@ def values(column: str, where: Sequence[str], filter_file: Path | None, as_json:
     print_json(rows) if as_json else print_rows(rows, "no cells")
 
 
+@cells.command()
+@click.option("--min-genes", default=20, show_default=True, help="Compare cells with at least so many genes.")
+@_JSON
+def duplicates(min_genes: int, as_json: bool) -> None:
+    """Find the same cell in two datasets, by its counts; reads all counts."""
+    from omics_datastore.duplicates import find_shared_cells
+
+    found = find_shared_cells(open_session().warehouse, least_features=min_genes)
+    if as_json:
+        print_json([pair.model_dump() for pair in found])
+        return
+    rows = [{**pair.model_dump(exclude={"examples"}), "for example": " = ".join(pair.examples[0])} for pair in found]
+    print_rows(rows, "no two datasets share a cell")
+
+
 def select(session: Session, where: Sequence[str], filter_file: Path | None = None) -> "ir.Table":
     """Select cells of the current ingests.
 

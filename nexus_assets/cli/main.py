@@ -17,6 +17,7 @@ from nexus_assets.cli.demo_command import demo
 from nexus_assets.cli.doctor_command import doctor
 from nexus_assets.cli.ingest_command import ingest
 from nexus_assets.cli.purge_command import purge
+from nexus_assets.cli.report_commands import reports
 from nexus_assets.cli.schema_commands import schema
 from nexus_assets.cli.sql_command import sql
 from nexus_assets.cli.suggestions import SuggestingGroup
@@ -35,7 +36,7 @@ def cli(root: str | None) -> None:
         os.environ["NEXUS_ROOT"] = root
 
 
-for command in (up, demo, ingest, curriculum, cells, sql, datasets, purge, trace, schema, doctor):
+for command in (up, demo, ingest, curriculum, cells, sql, datasets, reports, purge, trace, schema, doctor):
     cli.add_command(command)
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from omics_datastore.ingest.checked import keep_checked, read_checked
 from omics_datastore.ingest.configuration import DatasetConfig
 from omics_datastore.ingest.conversion import Conversion, convert
 from omics_datastore.ingest.ingest_files import IngestFileWriter
@@ -61,7 +62,9 @@ def validate_source(
     memory_limit_bytes: int = DEFAULT_MEMORY_LIMIT,
     on_progress: Progress | None = None,
 ) -> FileReport:
-    """Check a source file as :func:`create_ingest_files` does, and write nothing.
+    """Check a source file as :func:`create_ingest_files` does, and write nothing but what was found.
+
+    A file of the same content under the same rules is not read again, only its content is hashed.
 
     :param source: The source file, as observed in the store.
     :param dataset: Dataset key.
@@ -85,6 +88,8 @@ def _examine(
     on_progress: Progress | None,
 ) -> FileReport:
     ingest_id: str | None = None
+    sha256: str | None = None
+    checks_only = layout is None
     try:
         with store.local_copy(source.key) as path:
             before = _check_size(path, config)
@@ -95,6 +100,9 @@ def _examine(
                 if known.config["validation"] == config.model_dump(mode="json")["validation"]:
                     return _report(source, known)
                 layout = None  # the files stay; whether they may enter is to be checked again
+            checked = read_checked(store, source, sha256, dataset, config) if checks_only else None
+            if checked is not None:
+                return checked
             scratch = store.scratch_path("ingest")
             scratch.mkdir(parents=True)
             writer = IngestFileWriter(ingest_id, layout, scratch) if layout else None
@@ -111,9 +119,9 @@ def _examine(
                 if writer is not None:
                     writer.close()
                 shutil.rmtree(scratch, ignore_errors=True)
-            return _report(source, manifest)
+            report = _report(source, manifest)
     except RefusedSourceError as refusal:
-        return FileReport(
+        report = FileReport(
             source=source,
             ingest_id=ingest_id,
             cell_count=0,
@@ -122,6 +130,9 @@ def _examine(
             counts_from=None,
             findings=sort_findings(refusal.findings()),
         )
+    if checks_only and sha256 is not None:
+        keep_checked(store, report, sha256, dataset, config)
+    return report
 
 
 def _check_size(path: Path, config: DatasetConfig) -> tuple[int, int]:

@@ -61,6 +61,16 @@ def report_key(dataset: str) -> str:
     return f"{REPORTS}{dataset}/validation_report.json"
 
 
+def report_csv_key(dataset: str) -> str:
+    """Return the key of the latest validation report of a dataset as CSV."""
+    return f"{REPORTS}{dataset}/validation_report.csv"
+
+
+def checked_key(dataset: str, mark: str) -> str:
+    """Return the key of what a check without ingest found in one file, by a digest of its content and the rules."""
+    return f"{REPORTS}{dataset}/checked/{mark}.json"
+
+
 def curriculum_folder(name: str, version: int) -> str:
     """Return the folder of one version of a curriculum, with a slash at its end."""
     return f"{EXTRACTS}{name}/v{version}/"

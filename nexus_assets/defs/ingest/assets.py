@@ -6,14 +6,16 @@ import dagster as dg
 
 from nexus_assets.partitions import DATASETS, check_partition
 from nexus_assets.pipeline_run import METADATA_JOB, request_writer, run_pipeline
+from nexus_assets.plots import bars
 from nexus_assets.policy import AssetResult, blocking_check, check_result, input_failure, input_failures
-from nexus_assets.report_metadata import place, table
+from nexus_assets.report_metadata import picture, place, table
 from nexus_resources.pipelines.requests import ingest_reports
 from nexus_resources.pipelines.resource import PipelinesResource
 from nexus_resources.stores import StoreResource, WarehouseResource
 from omics_datastore.ingest.inbox import Drop, read_config, read_drop
 from omics_datastore.ingest.ingest_set import write_ingest_set
 from omics_datastore.ingest.manifest import FileReport
+from omics_datastore.ingest.report_table import findings_by_rule, write_report_csv
 from omics_datastore.ingest.validation_report import ValidationReport, write_validation_report
 from omics_datastore.storage.layout import INGEST
 from omics_datastore.warehouse.parquet_layout import layout_for
@@ -77,8 +79,9 @@ def create_ingest_files(
     job_id = run_pipeline(context, pipelines, job, REPORT if validate_only else INGEST_FILES).job_id
     report = ValidationReport(dataset=dataset, drop_digest=drop.digest, files=ingest_reports(job))
     key = write_validation_report(objects, report)
+    csv_key = write_report_csv(objects, report)
     if dg.AssetKey(REPORT) in context.selected_asset_keys:
-        yield _report_result(report, objects.uri(key), job_id)
+        yield _report_result(report, objects.uri(key), objects.uri(csv_key), job_id)
     if not report.valid:
         raise input_failure(report.headline())
     if not validate_only:
@@ -86,22 +89,27 @@ def create_ingest_files(
         yield _ingest_files_result(drop, report.files, objects.uri(f"{INGEST}{dataset}"), job_id)
 
 
-def _report_result(report: ValidationReport, address: str, job_id: str) -> AssetResult:
+def _report_result(report: ValidationReport, address: str, csv_address: str, job_id: str) -> AssetResult:
     findings = [
         {"file": file.source.key, "severity": finding.severity, "rule": finding.rule, "message": finding.message}
         for file in report.files
         for finding in file.findings
     ]
     refused = [file for file in report.files if not file.valid]
+    rules = findings_by_rule(report)
+    plot = bars("Findings by rule", list(rules), list(rules.values())) if rules else None
     return dg.MaterializeResult(
         asset_key=REPORT,
         metadata={
             "report": place(address),
+            "report_csv": place(csv_address),
+            "status": "refused" if refused else "valid",
             "files": len(report.files),
             "refused_files": len(refused),
             "warnings": sum(finding["severity"] == "warning" for finding in findings),
             "findings": table(findings),
             "cells": sum(file.cell_count for file in report.files),
+            **({"plot_findings": picture(plot)} if plot else {}),
             METADATA_JOB: job_id,
         },
         data_version=dg.DataVersion(report.drop_digest[:16]),

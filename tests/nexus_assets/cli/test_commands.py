@@ -1,5 +1,6 @@
 """Every command on a good day: what it prints, for people and for machines, and what it leaves behind."""
 
+import csv
 import hashlib
 import json
 import shutil
@@ -291,6 +292,38 @@ def test_purge_lists_first_and_deletes_only_what_is_not_pinned(used: Nexus) -> N
         (run,) = [run for run in instance.get_runs() if run.job_name == "purge"]
     assert run.status is DagsterRunStatus.SUCCESS
     assert "is negative" in used("purge", "--grace-hours", "-1").sentence()
+
+
+def test_reports_are_listed_shown_and_exported(nexus: Nexus, tmp_path: Path) -> None:
+    assert nexus("reports", "list").out.startswith("no reports yet")
+    source = make_source()
+    source.obs.index = ["=cmd()", *source.obs.index[1:]]
+    source.X[1] = 0
+    source.write_h5ad(tmp_path / "lung.h5ad")
+    assert nexus("ingest", tmp_path / "lung.h5ad", "--validate-only").code == 0
+    (row,) = nexus("reports", "list", "--json").json()
+    assert (row["dataset"], row["status"], row["files"], row["refused"]) == ("lung", "valid", 1, 0)
+    shown = nexus("reports", "show", "lung", "--json").json()
+    assert {item["status"] for item in shown} == {"valid"}
+    exported = nexus("reports", "show", "lung", "--csv").out
+    assert exported == (nexus.root / "reports/lung/validation_report.csv").read_bytes().decode()
+    rows = list(csv.DictReader(exported.splitlines()))
+    assert [item["message"] for item in rows] == [item["message"] or "" for item in shown]
+    assert "lung.h5ad" in nexus("reports", "show", "lung").out
+    assert "there are lung" in nexus("reports", "show", "heart").sentence()
+    assert "give one" in nexus("reports", "show", "lung", "--csv", "--json").sentence()
+
+
+def test_duplicates_are_found_across_datasets(used: Nexus, tmp_path: Path) -> None:
+    assert used("cells", "duplicates").out == "no two datasets share a cell\n"
+    make_source(6, (1, 2, 3), 1)[2:5, ::-1].copy().write_h5ad(tmp_path / "copy.h5ad")
+    assert used("ingest", tmp_path / "copy.h5ad").code == 0
+    found = used("cells", "duplicates", "--min-genes", "2", "--json").json()
+    (pair,) = [pair for pair in found if (pair["dataset"], pair["other"]) == ("copy", "lung")]
+    assert (pair["shared"], pair["cells"], pair["other_cells"]) == (3, 3, 3)
+    rows = [(int(one.rpartition(":")[2]), int(other.rpartition(":")[2])) for one, other in pair["examples"]]
+    assert rows == [(0, 2), (1, 3), (2, 4)]
+    assert "copy" in used("cells", "duplicates", "--min-genes", "2").out
 
 
 def test_help_and_version(nexus: Nexus) -> None:
