@@ -252,6 +252,7 @@ variable "machines" {
     accelerator_count = optional(number)
     machine_type      = optional(string)
     parallelism       = optional(number)
+    service_account   = optional(string)
   }))
   default = {}
 }

@@ -4,10 +4,13 @@ from typing import Any
 
 from omics_datastore.errors import InputError
 from omics_datastore.schema.bigquery import bigquery_schema
-from omics_datastore.schema.tables import TABLES, Table
+from omics_datastore.schema.tables import INGEST_INFO, TABLES, Table
 from omics_datastore.warehouse.bigquery_address import BigQueryAddress
 from omics_datastore.warehouse.bigquery_errors import explained
 from omics_datastore.warehouse.bigquery_statements import COO_VIEW, coo_view_query
+
+_LATER_COLUMNS = {INGEST_INFO.name: ("retired_at",)}
+"""Nullable columns that tables made by an older version lack."""
 
 _OLD_NAMES = {"INTEGER": "INT64", "BOOLEAN": "BOOL", "FLOAT": "FLOAT64", "RECORD": "STRUCT"}
 
@@ -70,13 +73,14 @@ def _prepare_table(client: Any, address: BigQueryAddress, table: Table) -> None:
 
 
 def _with_new_columns(client: Any, table: Table, found: Any) -> Any:
-    """Give a table of an older Nexus the nullable columns it lacks."""
+    """Give a table of an older Nexus the columns that came later."""
     from google.cloud import bigquery
 
     seen = {column.name for column in found.schema}
     lacking = [column for column in bigquery_schema(table) if column["name"] not in seen]
-    # A table that lacks what every version had is somebody else's.
-    if found.table_type != "TABLE" or not lacking or any(column["mode"] != "NULLABLE" for column in lacking):
+    # A table that lacks what every version had has drifted, or is somebody else's.
+    later = _LATER_COLUMNS.get(table.name, ())
+    if found.table_type != "TABLE" or not lacking or any(column["name"] not in later for column in lacking):
         return found
     found.schema = [*found.schema, *(bigquery.SchemaField.from_api_repr(column) for column in lacking)]
     return client.update_table(found, ["schema"])
