@@ -110,7 +110,7 @@ def find_landings(
 
 
 def _listed(store: ObjectStore, folder: str, deadline: float) -> Iterator[StoredObject]:
-    for count, entry in enumerate(store.entries(folder)):
+    for count, entry in enumerate(store.entries(folder, hidden=folder == INBOX)):
         if time.monotonic() > deadline:
             raise InputError(
                 f"{store.uri(folder.rstrip('/'))} could not be listed in time: there are more than {count:,} objects; "

@@ -6,9 +6,10 @@ import click
 import yaml
 
 from nexus_assets.cli.curriculum_commands import build_curriculum, read_named_release
-from nexus_assets.cli.ingest_command import group_by_dataset, ingest_dataset
+from nexus_assets.cli.ingest_command import ingest_dataset
 from nexus_assets.cli.output import print_rows, say
 from nexus_assets.cli.session import Session, open_session
+from nexus_assets.cli.source_paths import LocalPath, group_by_dataset
 
 _SPECIFICATION = {
     "name": "demo",
@@ -28,9 +29,10 @@ def demo(cells: int) -> None:
 
     session = open_session(writes=True)
     folder = _sample(session, cells)
-    for dataset, files in group_by_dataset(sorted(path for path in folder.iterdir() if path.is_dir()), None).items():
-        say(f"Ingesting {dataset}: {len(files)} source files …")
-        report = ingest_dataset(session, dataset, files, None, validate_only=False)
+    folders = [LocalPath(path, str(path)) for path in sorted(folder.iterdir()) if path.is_dir()]
+    for dataset, sources in group_by_dataset(folders, None).items():
+        say(f"Ingesting {dataset}: {len(sources)} source files …")
+        report = ingest_dataset(session, dataset, sources, None, validate_only=False)
         say(f"  {sum(file.cell_count for file in report.files):,} cells are in the warehouse.")
     specification = folder / "demo.yaml"
     specification.write_text(yaml.safe_dump(_SPECIFICATION, sort_keys=False))

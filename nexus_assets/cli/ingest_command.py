@@ -1,4 +1,4 @@
-"""``nexus ingest``: put files into the inbox and run the ingest, or the validation alone."""
+"""``nexus ingest``: put sources into the inbox and run the ingest, or the validation alone."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,47 +8,54 @@ import click
 from nexus_assets.cli.output import print_json, print_rows, say
 from nexus_assets.cli.runs import load_job, run_job
 from nexus_assets.cli.session import Session, open_session
+from nexus_assets.cli.source_paths import NamedSource, group_by_dataset
+from nexus_assets.cli.source_urls import fetched
 from omics_datastore.errors import InputError
 from omics_datastore.ingest.configuration import DatasetConfig
-from omics_datastore.ingest.inbox import SUFFIX, read_drop
+from omics_datastore.ingest.inbox import read_drop
 from omics_datastore.ingest.placement import place_in_inbox
+from omics_datastore.ingest.source_kinds import source_name
 from omics_datastore.ingest.validation_report import ValidationReport, read_validation_report
-from omics_datastore.keys import check_key
 from omics_datastore.storage.documents import parse_yaml
 from omics_datastore.storage.layout import INBOX
 
 
 @click.command()
-@click.argument("paths", nargs=-1, required=True, metavar="FILE|FOLDER…", type=click.Path(path_type=Path))
+@click.argument("paths", nargs=-1, required=True, metavar="FILE|FOLDER|URL…")
 @click.option("--dataset", metavar="KEY", help="Dataset of all the files; by default the folder's or the file's name.")
 @click.option(
     "--config", metavar="FILE", type=click.Path(path_type=Path), help="Configuration to put beside the files."
 )
 @click.option("--validate-only", is_flag=True, help="Check the files and ingest nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
-def ingest(paths: Sequence[Path], dataset: str | None, config: Path | None, validate_only: bool, as_json: bool) -> None:
-    """Ingest .h5ad files, or folders of them, into the warehouse."""
+def ingest(paths: Sequence[str], dataset: str | None, config: Path | None, validate_only: bool, as_json: bool) -> None:
+    """Ingest .h5ad files, or folders of them, into the warehouse.
+
+    Also .h5ad.gz, 10x .h5, matrix-market folders, AnnData .zarr and .zarr.zip; gs:// and file:// URLs, with * in
+    them, and keys of the store.
+    """
     session = open_session(writes=True)
     if config is not None:
         parse_yaml(DatasetConfig, _content(config), str(config))
     results = []
-    for key, files in group_by_dataset(paths, dataset).items():
-        report = ingest_dataset(session, key, files, config, validate_only=validate_only)
-        results.append(report)
-        if not as_json:
-            _print_report(report, validate_only=validate_only)
+    with fetched(session.store, paths) as local:
+        for key, sources in group_by_dataset(local, dataset).items():
+            report = ingest_dataset(session, key, sources, config, validate_only=validate_only)
+            results.append(report)
+            if not as_json:
+                _print_report(report, validate_only=validate_only)
     if as_json:
         print_json([result.model_dump(mode="json") for result in results])
 
 
 def ingest_dataset(
-    session: Session, dataset: str, files: Sequence[Path], config: Path | None, *, validate_only: bool
+    session: Session, dataset: str, sources: Sequence[NamedSource], config: Path | None, *, validate_only: bool
 ) -> ValidationReport:
-    """Put files into the inbox and run the job over their dataset; refused files do not stay there.
+    """Put sources into the inbox and run the job over their dataset; refused files do not stay there.
 
     :param session: The session.
     :param dataset: Dataset key.
-    :param files: Source files.
+    :param sources: The sources.
     :param config: Configuration to put beside them.
     :param validate_only: Check only; the files do not stay in the inbox.
     :return: The report of all files of the dataset.
@@ -59,6 +66,7 @@ def ingest_dataset(
     from nexus_assets.policy import DROP
 
     job = load_job(session, "validate_dataset" if validate_only else "ingest_dataset")
+    files = {name: file for source in sources for name, file in source.files.items()}
     placement = place_in_inbox(session.store, dataset, files, config)
     try:
         drop = read_drop(session.store, dataset)
@@ -67,7 +75,7 @@ def ingest_dataset(
         run_job(session, job, dataset, {DROP: drop.digest})
     except InputError as error:
         placement.undo()
-        raise InputError(_as_named(str(error), session, dataset, files)) from error
+        raise InputError(_as_named(str(error), session, dataset, sources)) from error
     if validate_only:
         placement.undo()
     else:
@@ -75,44 +83,10 @@ def ingest_dataset(
     return read_validation_report(session.store, dataset)
 
 
-def group_by_dataset(paths: Sequence[Path], dataset: str | None) -> dict[str, list[Path]]:
-    """Say which files belong to which dataset.
-
-    :param paths: Files and folders as somebody named them.
-    :param dataset: Dataset of all of them, if given.
-    :return: Files by dataset key, each list in order.
-    :raise InputError: When a path is not there or of another kind, or a name is no key.
-    """
-    grouped: dict[str, list[Path]] = {}
-    for path in paths:
-        if path.is_dir():
-            files = sorted(file for file in path.rglob(f"*{SUFFIX}") if not file.name.startswith("."))
-            if not files:
-                raise InputError(f"the folder {path} holds no {SUFFIX} file.")
-            name = path.resolve().name
-        elif path.is_file():
-            if path.suffix != SUFFIX:
-                raise InputError(f"{path} is not an {SUFFIX} file; convert it with anndata's write_h5ad.")
-            files, name = [path], path.stem
-        else:
-            raise InputError(f"there is no file or folder {path}.")
-        try:
-            key = check_key("dataset", dataset if dataset is not None else name)
-        except InputError as error:
-            raise InputError(f"{str(error).rstrip('.')}; name the dataset with --dataset.") from error
-        grouped.setdefault(key, []).extend(files)
-    for key, files in grouped.items():
-        names = [file.name for file in files]
-        twice = next((name for name in names if names.count(name) > 1), None)
-        if twice is not None:
-            raise InputError(f"two files of the dataset {key!r} are called {twice}; rename one.")
-    return grouped
-
-
-def _as_named(message: str, session: Session, dataset: str, files: Sequence[Path]) -> str:
-    """Name files as the user did, not as they were called in the inbox for a moment."""
-    for file in files:
-        message = message.replace(session.store.uri(f"{INBOX}{dataset}/{file.name}"), str(file))
+def _as_named(message: str, session: Session, dataset: str, sources: Sequence[NamedSource]) -> str:
+    """Name sources as the user did, not as they were called in the inbox for a moment."""
+    for source in sources:
+        message = message.replace(session.store.uri(f"{INBOX}{dataset}/{source.name}"), source.shown)
     return message
 
 
@@ -126,7 +100,7 @@ def _content(path: Path) -> bytes:
 def _print_report(report: ValidationReport, *, validate_only: bool) -> None:
     rows = [
         {
-            "file": Path(file.source.key).name,
+            "file": source_name(file.source.key),
             "ingest": file.ingest_id,
             "cells": file.cell_count,
             "features": file.feature_count,
@@ -137,7 +111,7 @@ def _print_report(report: ValidationReport, *, validate_only: bool) -> None:
     ]
     for file in report.files:
         for finding in file.findings:
-            say(f"{finding.severity}: {Path(file.source.key).name}: {finding.message}")
+            say(f"{finding.severity}: {source_name(file.source.key)}: {finding.message}")
     print_rows(rows, "no files")
     cells = sum(file.cell_count for file in report.files)
     done = "is valid" if validate_only else "is in the warehouse"

@@ -1,4 +1,7 @@
-"""Compare sampled cells of shards with the source files, read by anndata and not by our own reader."""
+"""Compare sampled cells of shards with the source files, read by anndata and not by our own reader.
+
+Sources of other kinds are compared with the ``.h5ad`` file that was made of them.
+"""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -7,8 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from omics_datastore.curriculum.plan_model import CurriculumPlan
+from omics_datastore.ingest.configuration import DatasetConfig
 from omics_datastore.ingest.feature_ids import strip_version
+from omics_datastore.ingest.formats.as_h5ad import as_h5ad
+from omics_datastore.ingest.local_source import local_source
 from omics_datastore.ingest.manifest import IngestManifest, read_manifest
+from omics_datastore.ingest.source_kinds import describe_source, find_members
 from omics_datastore.keys import parse_ingest_id
 from omics_datastore.shuffle import permutation
 from omics_datastore.storage.layout import shard_key
@@ -16,6 +23,7 @@ from omics_datastore.storage.object_store import ObjectStore
 
 _MAX_SOURCE_BYTES = 2**30
 _COLUMN_MAJOR_BYTES = 2**26
+_MEMORY_LIMIT = 2**28
 
 
 @dataclass
@@ -76,15 +84,20 @@ def _compare_ingest(
     store: ObjectStore,
     compared: Comparison,
 ) -> None:
-    stored = store.stat(manifest.source_key)
+    members = find_members(store, manifest.source_key)
+    stored = describe_source(store, manifest.source_key, members) if members else None
     if stored is None or stored.size != manifest.source_size or stored.generation != manifest.source_generation:
         compared.notes.append(f"{manifest.source_uri} is gone or has changed since it was ingested; not compared")
         return
     if manifest.source_size > _MAX_SOURCE_BYTES:
         compared.notes.append(f"{manifest.source_uri} is larger than {_MAX_SOURCE_BYTES} bytes; not compared")
         return
-    with store.local_copy(manifest.source_key) as path:
-        rows = _source_rows(str(path), manifest, [cell for cell, *_ in sampled])
+    config = DatasetConfig.model_validate(manifest.config)
+    with (
+        local_source(store, manifest.source_key) as source,
+        as_h5ad(source, config, _MEMORY_LIMIT, store.scratch_path("round-trip")) as form,
+    ):
+        rows = _source_rows(str(form.path), manifest, [cell for cell, *_ in sampled])
     if rows is None:
         compared.notes.append(f"{manifest.source_uri} is stored by column; not compared")
         return

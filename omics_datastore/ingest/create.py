@@ -3,17 +3,17 @@
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from omics_datastore.ingest.checked import keep_checked, read_checked
 from omics_datastore.ingest.configuration import DatasetConfig
 from omics_datastore.ingest.conversion import Conversion, convert
+from omics_datastore.ingest.formats.as_h5ad import as_h5ad
 from omics_datastore.ingest.ingest_files import IngestFileWriter
+from omics_datastore.ingest.local_source import LocalSource, State, local_source
 from omics_datastore.ingest.manifest import FileReport, IngestManifest, SourceFile, read_manifest
 from omics_datastore.ingest.refusal import RefusedSourceError, sort_findings
 from omics_datastore.keys import make_ingest_id
 from omics_datastore.storage.documents import write_document
-from omics_datastore.storage.file_digest import file_sha256
 from omics_datastore.storage.layout import ingest_manifest_key
 from omics_datastore.storage.object_store import ObjectStore
 from omics_datastore.version import NEXUS_VERSION
@@ -91,9 +91,9 @@ def _examine(
     sha256: str | None = None
     checks_only = layout is None
     try:
-        with store.local_copy(source.key) as path:
-            before = _check_size(path, config)
-            sha256 = file_sha256(path)
+        with local_source(store, source.key) as local:
+            before = _check_size(local, config)
+            sha256 = local.sha256()
             ingest_id = make_ingest_id(dataset, sha256, config.data_digest())
             known = _known_manifest(store, dataset, ingest_id)
             if known is not None:
@@ -107,10 +107,14 @@ def _examine(
             scratch.mkdir(parents=True)
             writer = IngestFileWriter(ingest_id, layout, scratch) if layout else None
             try:
-                with _unchanged(path, before):
+                with (
+                    _unchanged(local, before),
+                    as_h5ad(local, config, memory_limit_bytes, scratch / "h5ad") as form,
+                ):
                     conversion = convert(
-                        path, dataset, sha256, config, writer, memory_limit_bytes, scratch / "order", on_progress
+                        form.path, dataset, sha256, config, writer, memory_limit_bytes, scratch / "order", on_progress
                     )
+                    conversion.findings += form.findings
                 manifest = _manifest(source, sha256, dataset, ingest_id, config, conversion)
                 if writer is not None:
                     manifest.files = writer.finish(store, dataset)
@@ -135,34 +139,30 @@ def _examine(
     return report
 
 
-def _check_size(path: Path, config: DatasetConfig) -> tuple[int, int]:
-    state = _state(path)
+def _check_size(local: LocalSource, config: DatasetConfig) -> State:
+    state = local.state()
+    size = sum(size for _, size, _ in state)
     limit = config.validation.max_file_bytes
-    if limit is not None and state[0] > limit:
+    if limit is not None and size > limit:
         raise RefusedSourceError(
             "size_limit",
-            f"the file has {state[0]} bytes, more than the {limit} of validation.max_file_bytes; split it.",
+            f"the file has {size} bytes, more than the {limit} of validation.max_file_bytes; split it.",
         )
     return state
 
 
 @contextmanager
-def _unchanged(path: Path, before: tuple[int, int]) -> Iterator[None]:
+def _unchanged(local: LocalSource, before: State) -> Iterator[None]:
     """Refuse the file when it changed meanwhile, whatever else was found wrong with it."""
     change = "the file changed while it was read; run again when it is complete."
     try:
         yield
     except RefusedSourceError as refusal:
-        if _state(path) != before:
+        if local.state() != before:
             raise RefusedSourceError("readable", change) from refusal
         raise
-    if _state(path) != before:
+    if local.state() != before:
         raise RefusedSourceError("readable", change)
-
-
-def _state(path: Path) -> tuple[int, int]:
-    status = path.stat()
-    return status.st_size, status.st_mtime_ns
 
 
 def _known_manifest(store: ObjectStore, dataset: str, ingest_id: str) -> IngestManifest | None:

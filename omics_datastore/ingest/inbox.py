@@ -1,7 +1,8 @@
 """Datasets as they lie in the inbox: which source files and which sidecar belong to which dataset.
 
-``inbox/<dataset>.h5ad`` and ``inbox/<dataset>/*.h5ad`` are source files of a dataset; ``<dataset>.yaml`` beside either
-is its configuration. Nothing here opens a source file.
+``inbox/<dataset>.h5ad`` and what lies below ``inbox/<dataset>/`` are source files of a dataset, of any kind that
+:mod:`omics_datastore.ingest.source_kinds` knows; ``<dataset>.yaml`` beside either is its configuration. Nothing here
+opens a source file.
 """
 
 from collections.abc import Iterable, Sequence
@@ -11,12 +12,20 @@ from pathlib import PurePosixPath
 from omics_datastore.errors import InputError
 from omics_datastore.ingest.configuration import DatasetConfig
 from omics_datastore.ingest.manifest import SourceFile
+from omics_datastore.ingest.source_kinds import (
+    EXPECTED,
+    SINGLE_SUFFIXES,
+    SourceKind,
+    describe_source,
+    group_objects,
+    is_hidden,
+    source_stem,
+)
 from omics_datastore.keys import KEY_PATTERN, check_key, digest, propose_key
 from omics_datastore.storage.documents import parse_yaml
 from omics_datastore.storage.layout import INBOX
 from omics_datastore.storage.object_store import ObjectStore, StoredObject
 
-SUFFIX = ".h5ad"
 READY_MARKER = "_READY"
 
 
@@ -44,25 +53,24 @@ def read_inbox(store: ObjectStore, entries: Iterable[StoredObject]) -> Inbox:
     """Say what a listing of the inbox holds.
 
     :param store: Object store.
-    :param entries: The listing.
+    :param entries: The listing, with hidden names.
     :return: The drops and the problems; a drop with a problem is left out.
     """
     members: dict[str, list[StoredObject]] = {}
-    problems: list[str] = []
+    unnamed: dict[str, str] = {}
     for entry in entries:
-        name, _, below = entry.key.removeprefix(INBOX).partition("/")
-        if not below:
-            path = PurePosixPath(name)
-            if path.suffix not in (SUFFIX, ".yaml", ".yml"):
-                continue
-            name = path.stem
+        name = _dataset(entry.key)
+        if name is None:
+            continue
         if KEY_PATTERN.fullmatch(name):
             members.setdefault(name, []).append(entry)
         else:
-            problems.append(
-                f"{store.uri(entry.key)} is not taken: {name!r} is not a dataset name; "
-                f"rename it, for example to {propose_key(name)!r}."
-            )
+            unnamed.setdefault(_address(entry.key, name), name)
+    problems = [
+        f"{store.uri(key)} is not taken: {name!r} is not a dataset name; "
+        f"rename it, for example to {propose_key(name)!r}."
+        for key, name in unnamed.items()
+    ]
     drops: dict[str, Drop] = {}
     for dataset, found in sorted(members.items()):
         try:
@@ -84,13 +92,15 @@ def read_drop(store: ObjectStore, dataset: str) -> Drop:
     :raise InputError: When the inbox has no source file of the dataset, or two sidecars.
     """
     check_key("dataset", dataset)
-    keys = [f"{INBOX}{dataset}{suffix}" for suffix in (SUFFIX, ".yaml", ".yml")]
+    keys = [f"{INBOX}{dataset}{suffix}" for suffix in (*SINGLE_SUFFIXES, ".yaml", ".yml")]
     entries = [entry for key in keys if (entry := store.stat(key)) is not None]
-    drop = _drop(store, dataset, [*entries, *store.entries(f"{INBOX}{dataset}/")])
+    for folder in (dataset, f"{dataset}{SourceKind.ZARR.value}"):
+        entries += store.entries(f"{INBOX}{folder}/", hidden=True)
+    drop = _drop(store, dataset, entries)
     if drop is None:
         raise InputError(
-            f"the inbox holds no source file of the dataset {dataset!r}; put {dataset}{SUFFIX} or "
-            f"{dataset}/*{SUFFIX} into {store.uri(INBOX.rstrip('/'))}."
+            f"the inbox holds no source file of the dataset {dataset!r}; put {dataset}.h5ad or {dataset}/*.h5ad into "
+            f"{store.uri(INBOX.rstrip('/'))}, or another of {EXPECTED}."
         )
     return drop
 
@@ -109,31 +119,44 @@ def read_config(store: ObjectStore, drop: Drop) -> DatasetConfig:
 
 
 def _drop(store: ObjectStore, dataset: str, entries: Sequence[StoredObject]) -> Drop | None:
-    sources = sorted(
-        (entry for entry in entries if _is_source(dataset, entry.key)),
-        key=lambda entry: entry.key,
-    )
+    sources = sorted(group_objects(entries).items())
     if not sources:
         return None
     sidecars = [entry for entry in entries if _is_sidecar(dataset, entry.key)]
     if len(sidecars) > 1:
         names = " and ".join(store.uri(entry.key) for entry in sidecars)
         raise InputError(f"the dataset {dataset!r} has two configurations, {names}; keep one.")
-    parts = [*sources, *sidecars]
+    described = [describe_source(store, key, members) for key, members in sources]
+    parts = [*(entry for _, members in sources for entry in members), *sidecars]
+    marks = [[source.key, source.size, source.generation] for source in described]
+    marks += [[entry.key, entry.size, entry.generation] for entry in sidecars]
     return Drop(
         dataset,
-        tuple(SourceFile(key=e.key, uri=store.uri(e.key), size=e.size, generation=e.generation) for e in sources),
+        tuple(described),
         sidecars[0].key if sidecars else None,
         max(entry.modified for entry in parts),
         any(entry.key == f"{INBOX}{dataset}/{READY_MARKER}" for entry in entries),
-        digest([[entry.key, entry.size, entry.generation] for entry in parts]),
+        digest(marks),
     )
 
 
-def _is_source(dataset: str, key: str) -> bool:
-    path = key.removeprefix(INBOX)
-    hidden = path.rpartition("/")[2].startswith(".")
-    return path.endswith(SUFFIX) and not hidden and (path == f"{dataset}{SUFFIX}" or path.startswith(f"{dataset}/"))
+def _dataset(key: str) -> str | None:
+    """Return the name of the dataset that an object of the inbox belongs to; ``None`` when it is of no interest."""
+    name, _, below = key.removeprefix(INBOX).partition("/")
+    if is_hidden(key):
+        return None
+    if below:
+        return name.removesuffix(SourceKind.ZARR.value)
+    path = PurePosixPath(name)
+    if path.suffix in (".yaml", ".yml"):
+        return path.stem
+    return source_stem(name) if name.endswith(SINGLE_SUFFIXES) else None
+
+
+def _address(key: str, name: str) -> str:
+    """Return the key to name for an object that is not taken: its own, or that of the zarr store it is part of."""
+    store = f"{INBOX}{name}{SourceKind.ZARR.value}"
+    return store if key.startswith(f"{store}/") else key
 
 
 def _is_sidecar(dataset: str, key: str) -> bool:

@@ -7,11 +7,11 @@ killed is undone by the next one.
 import contextlib
 import shutil
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
 from omics_datastore.errors import InputError
-from omics_datastore.ingest.inbox import SUFFIX
+from omics_datastore.ingest.source_kinds import SourceKind, find_members, group_names, source_stem
 from omics_datastore.storage.folder import FolderStore
 from omics_datastore.storage.layout import INBOX
 from omics_datastore.storage.object_store import ObjectStore
@@ -31,6 +31,13 @@ class Placement(ABC):
         """
 
     @abstractmethod
+    def clear(self, key: str) -> None:
+        """Take a file out of the inbox.
+
+        :param key: Its place.
+        """
+
+    @abstractmethod
     def undo(self) -> None:
         """Take the files away again and put back what was there before."""
 
@@ -39,12 +46,14 @@ class Placement(ABC):
         """Forget what was there before."""
 
 
-def place_in_inbox(store: ObjectStore, dataset: str, files: Sequence[Path], sidecar: Path | None) -> Placement:
+def place_in_inbox(store: ObjectStore, dataset: str, files: Mapping[str, Path], sidecar: Path | None) -> Placement:
     """Put files of this machine into the inbox, into a folder by hard link where that is possible.
+
+    What the inbox holds of a source of several files under other names is taken out.
 
     :param store: Object store.
     :param dataset: Dataset key.
-    :param files: Source files, each named ``*.h5ad``, no two of one name.
+    :param files: Files of sources, by their place below the dataset's folder.
     :param sidecar: Configuration to put beside them.
     :return: What was placed, to be kept or undone.
     :raise InputError: When a file cannot be read; nothing is placed then.
@@ -53,9 +62,13 @@ def place_in_inbox(store: ObjectStore, dataset: str, files: Sequence[Path], side
     try:
         if sidecar is not None:
             placement.place(sidecar, f"{INBOX}{dataset}.yaml", link=False)
-        for file in files:
-            if not (isinstance(store, FolderStore) and _is(store.path(f"{INBOX}{dataset}{SUFFIX}"), file)):
-                placement.place(file, f"{INBOX}{dataset}/{file.name}", link=True)
+        for source, names in group_names(files).items():
+            for member in find_members(store, f"{INBOX}{dataset}/{source}"):
+                if member.key.removeprefix(f"{INBOX}{dataset}/") not in names:
+                    placement.clear(member.key)
+        for name, file in files.items():
+            if not (isinstance(store, FolderStore) and _lies_elsewhere(store, dataset, name, file)):
+                placement.place(file, f"{INBOX}{dataset}/{name}", link=True)
     except BaseException:
         placement.undo()
         raise
@@ -91,13 +104,24 @@ class FolderPlacement(Placement):
         partial.replace(target)
         self._placed.append((target, previous))
 
+    def clear(self, key: str) -> None:
+        target = self._store.path(key)
+        previous = target.with_name(f".{target.name}.previous")
+        if previous.exists():
+            target.unlink()
+        else:
+            target.rename(previous)
+        self._placed.append((target, previous))
+
     def undo(self) -> None:
+        inbox = self._store.path(INBOX.rstrip("/"))
         for target, previous in reversed(self._placed):
             target.unlink(missing_ok=True)
             if previous.exists():
                 previous.rename(target)
             with contextlib.suppress(OSError):  # the folder is not empty
-                target.parent.rmdir()
+                for folder in target.parents[: len(target.relative_to(inbox).parts) - 1]:
+                    folder.rmdir()
         self._placed.clear()
 
     def keep(self) -> None:
@@ -134,6 +158,14 @@ class BucketPlacement(Placement):
             self._placed.pop()
             self._store.delete(previous)
 
+    def clear(self, key: str) -> None:
+        path = PurePosixPath(key)
+        previous = str(path.with_name(f".{path.name}.previous"))
+        if self._store.stat(previous) is None:
+            self._store.copy(key, previous)
+        self._placed.append((key, previous))
+        self._store.delete(key)
+
     def undo(self) -> None:
         for key, previous in reversed(self._placed):
             if self._store.stat(previous) is None:
@@ -147,6 +179,17 @@ class BucketPlacement(Placement):
         for _, previous in self._placed:
             self._store.delete(previous)
         self._placed.clear()
+
+
+def _lies_elsewhere(store: FolderStore, dataset: str, name: str, file: Path) -> bool:
+    """Tell whether a file lies in the inbox already, at another of the places that sources of the dataset may have."""
+    below = name.partition("/")[2] or name
+    places = (
+        dataset + name[len(source_stem(name)) :],
+        f"{dataset}{SourceKind.ZARR.value}/{below}",
+        f"{dataset}/{below}",
+    )
+    return any(_is(store.path(f"{INBOX}{place}"), file) for place in places if place != f"{dataset}/{name}")
 
 
 def _is(target: Path, source: Path) -> bool:

@@ -12,6 +12,7 @@ RULES = (
     "matrix_structure",
     "counts",
     "feature_ids",
+    "feature_types",
     "column_mapping",
     "required_obs",
     "unique_cell_names",

@@ -129,14 +129,15 @@ class CloudStore(ObjectStore):
         known = (blob.metadata or {}).get(_SHA256) if blob is not None else None
         return str(known) if known else super().sha256(key)
 
-    def entries(self, prefix: str) -> Iterator[StoredObject]:
+    def entries(self, prefix: str, *, hidden: bool = False) -> Iterator[StoredObject]:
         folder = self._folder(prefix)
         fields = "items(name,size,generation,updated),nextPageToken"
         with clear_errors(self.root):
             for blob in self._bucket.list_blobs(
                 prefix=folder, fields=fields, page_size=1000, timeout=TIMEOUT, retry=retries()
             ):
-                if not _hidden(blob.name.removeprefix(folder)):
+                name = blob.name.removeprefix(folder)
+                if not (name.endswith("/") or not name if hidden else _hidden(name)):
                     yield _entry(blob.name.removeprefix(self._prefix), blob)
 
     def folders(self, prefix: str) -> list[str]:

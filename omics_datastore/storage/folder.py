@@ -114,13 +114,13 @@ class FolderStore(ObjectStore):
         except (FileNotFoundError, NotADirectoryError):
             return None
 
-    def entries(self, prefix: str) -> Iterator[StoredObject]:
+    def entries(self, prefix: str, *, hidden: bool = False) -> Iterator[StoredObject]:
         folder = self._folder(prefix)
         found: list[StoredObject] = []
         for parent, folders, names in os.walk(folder, onerror=_raise_unless_missing):
-            folders[:] = [name for name in folders if not name.startswith(".")]
+            folders[:] = [name for name in folders if hidden or not name.startswith(".")]
             for name in names:
-                if name.startswith("."):
+                if name.startswith(".") and not hidden:
                     continue
                 path = Path(parent) / name
                 try:

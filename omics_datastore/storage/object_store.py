@@ -143,13 +143,14 @@ class ObjectStore(ABC):
             return file_sha256(path)
 
     @abstractmethod
-    def entries(self, prefix: str) -> Iterator[StoredObject]:
+    def entries(self, prefix: str, *, hidden: bool = False) -> Iterator[StoredObject]:
         """List the objects whose key begins with a folder prefix, in the order of their keys.
 
         Names that begin with a dot are not listed, nor is what lies below them: file managers, editors and copy
         programs leave such files where people work.
 
         :param prefix: ``""`` or a prefix that ends in ``/``.
+        :param hidden: List them all the same.
         :return: Entries of the folder and everything below it.
         """
 

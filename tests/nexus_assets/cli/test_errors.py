@@ -18,7 +18,7 @@ from tests.nexus_assets.world import make_source, tree
         (["ingst"], "there is no command 'ingst'; did you mean ingest?"),
         (["curriculum", "bild"], "there is no command 'bild'; did you mean build?"),
         (["xyzzy"], "there is no command 'xyzzy'; there are "),
-        (["ingest"], "Missing argument 'FILE|FOLDER…'. See nexus ingest --help."),
+        (["ingest"], "Missing argument 'FILE|FOLDER|URL…'. See nexus ingest --help."),
         (["ingest", "--nonsense", "x"], "No such option"),
         (["cells", "count", "--where"], "Option '--where' requires an argument"),
         (["ingest", "/nowhere/lung.h5ad"], "there is no file or folder /nowhere/lung.h5ad."),
@@ -62,7 +62,7 @@ def test_a_group_without_command_is_its_help(nexus: Nexus) -> None:
     ("names", "options", "said"),
     [
         (["notes.txt"], [], "notes.txt is not an .h5ad file"),
-        (["empty"], [], "empty holds no .h5ad file."),
+        (["empty"], [], "empty holds no .h5ad file, nor another of .h5ad, .h5ad.gz"),
         (["My Lung.h5ad"], [], "'My Lung' is not a dataset name"),
         (["a.h5ad"], ["--dataset", "A B"], "'A B' is not a dataset name"),
         (["a.h5ad", "twin/a.h5ad"], ["--dataset", "lung"], "two files of the dataset 'lung' are called a.h5ad"),

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from omics_datastore.ingest.configuration import DatasetConfig
 from omics_datastore.ingest.create import DEFAULT_MEMORY_LIMIT, create_ingest_files, validate_source
 from omics_datastore.ingest.manifest import FileReport, IngestManifest, SourceFile, read_manifest
+from omics_datastore.ingest.source_kinds import describe_source, find_members
 from omics_datastore.storage.folder import FolderStore
 from omics_datastore.warehouse.parquet_layout import ParquetLayout
 
@@ -34,16 +35,17 @@ class Written:
 class IngestRun:
     """A store and a source file in its inbox."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, key: str = f"inbox/{DATASET}.h5ad") -> None:
         self.root = root
         self.store = FolderStore(root)
-        self.source = root / "inbox" / f"{DATASET}.h5ad"
+        self.key = key
+        self.source = root / key
         self.source.parent.mkdir(parents=True, exist_ok=True)
 
     def observed(self) -> SourceFile:
-        entry = self.store.stat(f"inbox/{DATASET}.h5ad")
-        assert entry is not None
-        return SourceFile(key=entry.key, uri=self.store.uri(entry.key), size=entry.size, generation=entry.generation)
+        members = find_members(self.store, self.key)
+        assert members
+        return describe_source(self.store, self.key, members)
 
     def create(
         self, limit: int = DEFAULT_MEMORY_LIMIT, layout: ParquetLayout = SMALL_GROUPS, **config: Any

@@ -19,10 +19,10 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> ObjectStore:
 
 
 @pytest.fixture
-def files(tmp_path: Path) -> list[Path]:
-    paths = [tmp_path / "a.h5ad", tmp_path / "b.h5ad"]
-    for path in paths:
-        path.write_bytes(path.name.encode())
+def files(tmp_path: Path) -> dict[str, Path]:
+    paths = {name: tmp_path / name for name in ("a.h5ad", "b.h5ad")}
+    for name, path in paths.items():
+        path.write_bytes(name.encode())
     return paths
 
 
@@ -35,51 +35,51 @@ def hidden(store: ObjectStore) -> bool:
     return any(store.stat(f"inbox/{name}") is not None for name in (".x.yaml.previous", "x/.a.h5ad.previous"))
 
 
-def test_kept(store: ObjectStore, files: list[Path], tmp_path: Path) -> None:
+def test_kept(store: ObjectStore, files: dict[str, Path], tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text("tag: x\n")
     store.write("inbox/x/a.h5ad", b"old")
     placed = place_in_inbox(store, "x", files, tmp_path / "config.yaml")
     placed.keep()
     assert inbox(store) == {"x.yaml": b"tag: x\n", "x/a.h5ad": b"a.h5ad", "x/b.h5ad": b"b.h5ad"}
     assert not hidden(store)
-    assert all(path.exists() for path in files)
+    assert all(path.exists() for path in files.values())
 
 
-def test_undone(store: ObjectStore, files: list[Path], tmp_path: Path) -> None:
+def test_undone(store: ObjectStore, files: dict[str, Path], tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text("tag: x\n")
     store.write("inbox/x/a.h5ad", b"old")
     place_in_inbox(store, "x", files, tmp_path / "config.yaml").undo()
     assert inbox(store) == {"x/a.h5ad": b"old"}
     assert not hidden(store)
-    assert all(path.exists() for path in files)
+    assert all(path.exists() for path in files.values())
 
 
-def test_the_same_file_again_is_left_alone(store: ObjectStore, files: list[Path]) -> None:
+def test_the_same_file_again_is_left_alone(store: ObjectStore, files: dict[str, Path]) -> None:
     place_in_inbox(store, "x", files, None).keep()
-    before = [store.stat(f"inbox/x/{path.name}") for path in files]
+    before = [store.stat(f"inbox/x/{name}") for name in files]
     place_in_inbox(store, "x", files, None).undo()
-    assert [store.stat(f"inbox/x/{path.name}") for path in files] == before
+    assert [store.stat(f"inbox/x/{name}") for name in files] == before
     assert not hidden(store)
 
 
-def test_a_killed_command_is_undone_by_the_next(store: ObjectStore, files: list[Path]) -> None:
+def test_a_killed_command_is_undone_by_the_next(store: ObjectStore, files: dict[str, Path]) -> None:
     store.write("inbox/x/a.h5ad", b"old")
-    place_in_inbox(store, "x", files[:1], None)  # and no more is heard of it
-    place_in_inbox(store, "x", files[:1], None).undo()
+    place_in_inbox(store, "x", {"a.h5ad": files["a.h5ad"]}, None)  # and no more is heard of it
+    place_in_inbox(store, "x", {"a.h5ad": files["a.h5ad"]}, None).undo()
     assert inbox(store) == {"x/a.h5ad": b"old"}
     assert not hidden(store)
 
 
-def test_what_cannot_be_read_undoes_the_rest(store: ObjectStore, files: list[Path], tmp_path: Path) -> None:
+def test_what_cannot_be_read_undoes_the_rest(store: ObjectStore, files: dict[str, Path], tmp_path: Path) -> None:
     store.write("inbox/x/a.h5ad", b"old")
     with pytest.raises(InputError, match=r"none\.h5ad cannot be put into the inbox"):
-        place_in_inbox(store, "x", [*files, tmp_path / "none.h5ad"], None)
+        place_in_inbox(store, "x", {**files, "none.h5ad": tmp_path / "none.h5ad"}, None)
     assert inbox(store) == {"x/a.h5ad": b"old"}
     assert not hidden(store)
 
 
-def test_each_store_has_its_own_way(store: ObjectStore, files: list[Path]) -> None:
+def test_each_store_has_its_own_way(store: ObjectStore, files: dict[str, Path]) -> None:
     placed = place_in_inbox(store, "x", files, None)
     assert isinstance(placed, FolderPlacement if isinstance(store, FolderStore) else BucketPlacement)
     if isinstance(store, FolderStore):
-        assert store.path("inbox/x/a.h5ad").samefile(files[0])
+        assert store.path("inbox/x/a.h5ad").samefile(files["a.h5ad"])

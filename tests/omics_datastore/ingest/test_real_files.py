@@ -4,8 +4,10 @@ import shutil
 from pathlib import Path
 
 import anndata
+import h5py
 import numpy as np
 import pytest
+from scipy import sparse
 
 from tests.omics_datastore.ingest.ingest_run import IngestRun
 
@@ -56,3 +58,16 @@ def test_names_that_are_no_ensembl_ids(run: IngestRun) -> None:
     message = _placed(run, "anndata_archive_v0.7.8.h5ad").refusal("feature_ids")
     assert message.endswith("or allow any ids with feature_ids: any.")
     assert run.written(feature_ids="any").features["ensembl_id"][0] == "gene0"
+
+
+def test_a_10x_file(tmp_path: Path) -> None:
+    run = _placed(IngestRun(tmp_path / "nexus", "inbox/lung.h5"), "10x_v3_filtered_feature_bc_matrix.h5")
+    written = run.written()
+    with h5py.File(run.source) as file:
+        group = file["matrix"]
+        counts = sparse.csc_matrix((group["data"][:], group["indices"][:], group["indptr"][:]), group["shape"][:])
+        names = [name.decode() for name in group["barcodes"][:]]
+        symbols = [name.decode() for name in group["features/name"][:]]
+    np.testing.assert_array_equal(written.counts, counts.toarray().T)
+    assert written.cells["original_id"].to_list() == names
+    assert written.features["symbol"].to_list() == symbols
