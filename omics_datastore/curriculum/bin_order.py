@@ -34,8 +34,8 @@ def bins_in_order(
     names = {f"obs_{number}": f"{OBS_PREFIX}{source.name}" for number, source in enumerate(sources)}
     columns = [source.column for source in sources]
     if specification.group_by:
-        frames = _grouped(specification, columns, selection, warehouse)
         marks = [*(f"group_{number}" for number in range(len(specification.group_by))), _BIN_OF_GROUP]
+        frames = _grouped(specification, columns, marks, selection, warehouse)
     else:
         frames = _regroup(_ungrouped(specification, columns, selection, warehouse), specification.bin_size)
         marks = []
@@ -61,12 +61,15 @@ def _ungrouped(
 
 
 def _grouped(
-    specification: CurriculumSpecification, columns: list[str], selection: Selection, warehouse: Warehouse
+    specification: CurriculumSpecification,
+    columns: list[str],
+    marks: list[str],
+    selection: Selection,
+    warehouse: Warehouse,
 ) -> Iterator[pl.DataFrame]:
     expression = cells_in_groups(
         selection.cells, columns, specification.group_by, specification.bin_size, specification.seed
     )
-    marks = [*(f"group_{number}" for number in range(len(specification.group_by))), _BIN_OF_GROUP]
     held: pl.DataFrame | None = None
     for frame in warehouse.stream(expression, _STREAM_ROWS):
         held = frame if held is None else pl.concat([held, frame])

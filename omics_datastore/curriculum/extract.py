@@ -207,7 +207,8 @@ class _Extraction:
 
     def extract(self, share: Share) -> None:
         """Read the counts of a share's bins and write their shards."""
-        self.write(share, self._warehouse.read_counts(self._cells(share).select(*_PLACE)))
+        cells = self._cells(share)
+        self._write_bins(share, cells, self._warehouse.read_counts(cells.select(*_PLACE)))
 
     def scatter(self, shares: Sequence[Share], folder: Path, pool: ThreadPoolExecutor, workers: int) -> ScatteredCounts:
         """Read the counts of the cells of many shares once, and lay them aside by share.
@@ -238,12 +239,14 @@ class _Extraction:
         return scattered
 
     def write(self, share: Share, batches: Iterable[CountsBatch]) -> None:
-        """Write the shards of a share's bins.
+        """Write the shards of a share's bins from counts that were laid aside.
 
         :param share: The share.
         :param batches: Counts of all of its cells; ``rows`` are rows of the share.
         """
-        cells = self._cells(share)
+        self._write_bins(share, self._cells(share), batches)
+
+    def _write_bins(self, share: Share, cells: pl.DataFrame, batches: Iterable[CountsBatch]) -> None:
         counts = sum(item.counts for item in share.bins)
         collector = CountsCollector(cells.height, counts, self._plan.feature_count, self._buffers())
         for batch in batches:
