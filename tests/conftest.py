@@ -10,6 +10,11 @@ from tests.emulators.bigquery.process import BigQueryEmulator, shared_bigquery
 from tests.emulators.storage.client import StorageEmulator
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the tests that may take longest, lest one of them runs alone at the end."""
+    items.sort(key=lambda item: not item.get_closest_marker("timeout"))
+
+
 @pytest.fixture(scope="session")
 def storage_server() -> Iterator[StorageEmulator]:
     with StorageEmulator() as emulator:
