@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from tests.source_files import cell_names, ensembl_ids
+from tests.source_files import cell_names, ensembl_ids, make_source
 
 
 def make_tenx_v3(
@@ -118,3 +118,18 @@ def make_zarr(path: Path, source: Path, version: int, chunks: int | None = None,
             anndata.io.write_elem(group, name, element, dataset_kwargs=options)
     group.attrs.update({"encoding-type": "anndata", "encoding-version": "0.1.0"})
     return path
+
+
+def make_every_kind(folder: Path, counts: NDArray[Any]) -> list[str]:
+    """Write the same counts as a source of every kind but ``.h5ad``.
+
+    :return: Keys below the folder, ordered.
+    """
+    plain = make_source(folder.parent / "plain.h5ad", counts)
+    make_tenx_v3(folder / "a.h5", counts)
+    make_zarr(folder / "b.zarr", plain, 2)
+    make_zarr(folder / "c.zarr.zip", plain, 3)
+    (folder / "d.h5ad.gz").write_bytes(gzip.compress(plain.read_bytes()))
+    for sample, packed in (("one", True), ("two", False)):
+        make_matrix_market(folder / sample, counts, packed=packed)
+    return ["a.h5", "b.zarr", "c.zarr.zip", "d.h5ad.gz", "one/matrix.mtx.gz", "two/matrix.mtx"]

@@ -61,7 +61,8 @@ def _sources(local: LocalPath) -> tuple[str, list[NamedSource]]:
     resolved = path.resolve()
     if path.is_dir():
         if source_kind(resolved.name) is SourceKind.ZARR:
-            files = {f"{resolved.name}/{name}": path / name for name in _names(path)}
+            inside = {f"{resolved.name}/{name}": path / name for name in _names(path)}
+            files = {name: inside[name] for name in group_names(inside).get(resolved.name, [])}
             if not files:
                 raise InputError(f"the folder {local.address} is empty.")
             return source_stem(resolved.name), [NamedSource(resolved.name, local.address, files)]

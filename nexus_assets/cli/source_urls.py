@@ -9,7 +9,7 @@ from urllib.parse import unquote, urlsplit
 
 from nexus_assets.cli.source_paths import LocalPath
 from omics_datastore.errors import InputError
-from omics_datastore.ingest.source_kinds import find_members, group_objects
+from omics_datastore.ingest.source_kinds import SourceKind, find_members, group_objects, source_kind
 from omics_datastore.storage.folder import FolderStore
 from omics_datastore.storage.object_store import ObjectStore, StoredObject
 from omics_datastore.storage.open import open_store
@@ -82,8 +82,10 @@ def _fetch(store: ObjectStore, pattern: str, scratch: Path, *, required: bool) -
         raise InputError(f"{store.uri(pattern)} matches no source file.")
     paths = []
     for name, entries in sorted(found.items()):
-        above = name.rpartition("/")[0]
-        base = f"{above}/" if above else ""
+        folders = name.split("/")[:-1]
+        if source_kind(name) is SourceKind.MATRIX_MARKET:  # its folder names it
+            folders = folders[:-1]
+        base = "".join(f"{folder}/" for folder in folders)
         for entry in entries:
             target = scratch / entry.key.removeprefix(base)
             target.parent.mkdir(parents=True, exist_ok=True)

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
 from omics_datastore.errors import InputError
-from omics_datastore.ingest.source_kinds import SourceKind, find_members, group_names, source_stem
+from omics_datastore.ingest.source_kinds import SourceKind, group_names, group_objects, source_kind, source_stem
 from omics_datastore.storage.folder import FolderStore
 from omics_datastore.storage.layout import INBOX
 from omics_datastore.storage.object_store import ObjectStore
@@ -62,10 +62,8 @@ def place_in_inbox(store: ObjectStore, dataset: str, files: Mapping[str, Path], 
     try:
         if sidecar is not None:
             placement.place(sidecar, f"{INBOX}{dataset}.yaml", link=False)
-        for source, names in group_names(files).items():
-            for member in find_members(store, f"{INBOX}{dataset}/{source}"):
-                if member.key.removeprefix(f"{INBOX}{dataset}/") not in names:
-                    placement.clear(member.key)
+        for key in _left_over(store, dataset, files):
+            placement.clear(key)
         for name, file in files.items():
             if not (isinstance(store, FolderStore) and _lies_elsewhere(store, dataset, name, file)):
                 placement.place(file, f"{INBOX}{dataset}/{name}", link=True)
@@ -179,6 +177,26 @@ class BucketPlacement(Placement):
         for _, previous in self._placed:
             self._store.delete(previous)
         self._placed.clear()
+
+
+def _left_over(store: ObjectStore, dataset: str, files: Mapping[str, Path]) -> list[str]:
+    """List the objects of sources that are to be replaced, and whose names the new ones do not have."""
+    folder = f"{INBOX}{dataset}/"
+    placed = {f"{folder}{name}" for name in files}
+    replaced = {_unpacked(f"{folder}{source}") for source in group_names(files)}
+    found = group_objects(store.entries(folder, hidden=True))
+    return [
+        entry.key
+        for source, members in found.items()
+        if _unpacked(source) in replaced
+        for entry in members
+        if entry.key not in placed
+    ]
+
+
+def _unpacked(source: str) -> str:
+    """Return the same key for a matrix and for the same matrix gzip'd."""
+    return source.removesuffix(".gz") if source_kind(source) is SourceKind.MATRIX_MARKET else source
 
 
 def _lies_elsewhere(store: FolderStore, dataset: str, name: str, file: Path) -> bool:

@@ -158,6 +158,11 @@ class ObjectStoreContract:
         for key in ("inbox/lung.h5ad", "inbox/.lung.h5ad.partial", "inbox/.cache/lung.h5ad", ".hidden/x"):
             store.write(key, b"x")
         assert [entry.key for entry in store.entries("")] == ["inbox/lung.h5ad"]
+        assert [entry.key for entry in store.entries("inbox/", hidden=True)] == [
+            "inbox/.cache/lung.h5ad",
+            "inbox/.lung.h5ad.partial",
+            "inbox/lung.h5ad",
+        ]
         assert store.folders("") == ["inbox"]
         assert store.folders("inbox/") == []
 

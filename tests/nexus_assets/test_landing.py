@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import time
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from nexus_assets.landing import LandingCursor, Landings, find_landings
+from omics_datastore.ingest.inbox import read_drop
 from omics_datastore.storage.folder import FolderStore
 
 LATER = 4e9
@@ -46,6 +48,44 @@ def test_a_file_and_a_folder_are_each_a_dataset(root: Path) -> None:
     put(root, "inbox/lung/a.h5ad")
     put(root, "inbox/lung/b.h5ad")
     assert [(drop.dataset, len(drop.sources)) for drop in look(root).datasets] == [("heart", 1), ("lung", 2)]
+
+
+def test_sources_of_every_kind(root: Path) -> None:
+    for key in ("a.h5ad.gz", "b.h5", "c.zarr.zip", "d.zarr/.zgroup", "d.zarr/X/0", "d.zarr/.DS_Store", "notes.txt"):
+        put(root, f"inbox/{key}")
+    for name in ("matrix.mtx", "barcodes.tsv", "genes.tsv", "other.mtx"):
+        put(root, f"inbox/e/one/{name}")
+        put(root, f"inbox/e/two/{name}.gz")
+    put(root, "inbox/e/three.zarr/zarr.json")
+    put(root, "inbox/My Store.zarr/.zgroup")
+    put(root, "inbox/My Store.zarr/X/.zarray")
+    found = look(root)
+    keys = {drop.dataset: [source.key.removeprefix("inbox/") for source in drop.sources] for drop in found.datasets}
+    assert keys == {
+        "a": ["a.h5ad.gz"],
+        "b": ["b.h5"],
+        "c": ["c.zarr.zip"],
+        "d": ["d.zarr"],
+        "e": ["e/one/matrix.mtx", "e/three.zarr", "e/two/matrix.mtx.gz"],
+    }
+    assert [drop.sources[0].size for drop in found.datasets] == [1, 1, 1, 2, 3]
+    [problem] = found.problems
+    assert problem.endswith(
+        "My Store.zarr is not taken: 'My Store' is not a dataset name; rename it, for example to 'my-store'."
+    )
+    assert [read_drop(FolderStore(root), drop.dataset) for drop in found.datasets] == found.datasets
+
+
+@pytest.mark.parametrize("last", ["inbox/lung/genes.tsv", "inbox/lung.zarr/.zattrs"])
+def test_a_source_of_several_files_waits_for_the_last(root: Path, last: str) -> None:
+    for name in ("lung/matrix.mtx", "lung/barcodes.tsv", "lung.zarr/.zgroup", "lung.zarr/X/0"):
+        put(root, f"inbox/{name}")
+    before = look(root).datasets[0].digest
+    time.sleep(0.05)
+    changed = put(root, last).stat().st_ctime
+    assert look(root, now=changed + 4.97).settling == ["lung"]
+    [drop] = look(root, now=changed + 5.1).datasets
+    assert drop.digest != before
 
 
 def test_a_drop_waits_for_the_quiet_period(root: Path) -> None:

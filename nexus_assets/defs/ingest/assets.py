@@ -29,7 +29,7 @@ source_files = dg.AssetSpec(
     partitions_def=DATASETS,
     group_name="ingest",
     kinds={"anndata", "file"},
-    description="The `.h5ad` files of a dataset as somebody dropped them into the inbox, with their sidecar.",
+    description="The source files of a dataset as somebody dropped them into the inbox, with their sidecar.",
 )
 
 

@@ -83,3 +83,26 @@ def test_each_store_has_its_own_way(store: ObjectStore, files: dict[str, Path]) 
     assert isinstance(placed, FolderPlacement if isinstance(store, FolderStore) else BucketPlacement)
     if isinstance(store, FolderStore):
         assert store.path("inbox/x/a.h5ad").samefile(files["a.h5ad"])
+
+
+def test_a_source_of_several_files_takes_the_place_of_all_of_the_one_before(store: ObjectStore, tmp_path: Path) -> None:
+    before = {"x/s.zarr/.zgroup": b"old", "x/s.zarr/X/1": b"old", "x/t/matrix.mtx": b"old", "x/b.h5ad": b"old"}
+    for key, content in before.items():
+        store.write(f"inbox/{key}", content)
+    files = {}
+    for name in ("s.zarr/.zgroup", "s.zarr/X/0", "t/matrix.mtx.gz", "u/deep/matrix.mtx"):
+        files[name] = tmp_path / name
+        files[name].parent.mkdir(parents=True, exist_ok=True)
+        files[name].write_bytes(b"new")
+    place_in_inbox(store, "x", files, None).undo()
+    assert everything(store) == before
+    placed = place_in_inbox(store, "x", files, None)
+    placed.keep()
+    assert everything(store) == {**{f"x/{name}": b"new" for name in files}, "x/b.h5ad": b"old"}
+    if isinstance(store, FolderStore):
+        assert sorted(store.folders("inbox/x/")) == ["s.zarr", "t", "u"]
+
+
+def everything(store: ObjectStore) -> dict[str, bytes]:
+    entries = store.entries("inbox/", hidden=True)
+    return {entry.key.removeprefix("inbox/"): store.read(entry.key) for entry in entries}
