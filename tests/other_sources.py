@@ -47,8 +47,10 @@ def _write_columns(file: h5py.File, name: str, counts: NDArray[Any]) -> h5py.Gro
     group = file.create_group(name)
     group["barcodes"] = np.array(cell_names(len(counts)), "S")
     group["shape"] = np.array(counts.shape[::-1], np.int32)
+    length = max(5, matrix.nnz // 50)
     for part, dtype in (("data", np.int32), ("indices", np.int64), ("indptr", np.int64)):
-        group.create_dataset(part, data=getattr(matrix, part).astype(dtype), chunks=(5,), compression="gzip")
+        values = getattr(matrix, part).astype(dtype)
+        group.create_dataset(part, data=values, chunks=(min(length, len(values)),), compression="gzip")
     return group
 
 

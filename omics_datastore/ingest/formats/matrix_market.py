@@ -14,7 +14,6 @@ from omics_datastore.ingest.row_order import CountsInOrder
 from omics_datastore.ingest.source_kinds import BARCODES, FEATURES, MATRIX
 
 _FEATURE_COLUMNS = ("feature_name", FEATURE_TYPE)
-_GROUP_ROWS = 512
 
 
 def convert_matrix_market(
@@ -47,7 +46,7 @@ def convert_matrix_market(
         _check_lengths(
             matrix_file.name, (features, cells), features_file.name, len(genes.place), cells_file.name, barcodes
         )
-        counts = CountsInOrder(np.arange(cells), features, matrix.stored, memory_limit_bytes, _GROUP_ROWS, scratch)
+        counts = CountsInOrder(np.arange(cells), features, matrix.stored, memory_limit_bytes, 1, scratch)
         try:
             for entries in matrix.entries():
                 counts.add_entries(entries.cells, entries.features, entries.counts)

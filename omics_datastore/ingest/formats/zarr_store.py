@@ -19,6 +19,8 @@ from omics_datastore.ingest.refusal import RefusedSourceError
 from omics_datastore.ingest.source_file import refuse_damage
 
 _LEAST_CHUNK_BYTES = 16 * 2**20
+_SHARE = 32
+"""Which part of the limit is read at once: zarr holds chunks packed and unpacked beside the values asked for."""
 _TEXTS_AT_ONCE = 2**14
 _TEXT_KINDS = "OSTU"
 _ALWAYS_KEPT = ("schema_version", "organism_ontology_term_id")
@@ -105,7 +107,7 @@ class _Copy:
             chunks=chunks,
             compression=None if chunks is None else "lzf",
         )
-        for place in _places(array, self._rows(array, text=text), self._limit // 8):
+        for place in _places(array, self._rows(array, text=text), self._limit // _SHARE):
             with refuse_damage(name):
                 values = np.asarray(array[place])
                 if text:
@@ -118,7 +120,7 @@ class _Copy:
         if text:
             return max(height, _TEXTS_AT_ONCE // height * height)
         row = int(array.dtype.itemsize * np.prod(array.shape[1:], dtype=np.int64))
-        return int(max(height, self._limit // 8 // max(1, row) // height * height))
+        return int(max(height, self._limit // _SHARE // max(1, row) // height * height))
 
     def _check_chunks(self, array: Any, name: str) -> None:
         size = int(np.prod(array.chunks, dtype=np.int64)) * array.dtype.itemsize
