@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 QUIET := --quiet --disable-pip-version-check
 PIP := $(BIN)/python -m pip
-UV := $(BIN)/uv pip install --quiet --compile-bytecode
+UV := $(BIN)/uv pip install --quiet
 # The BigQuery emulator pins other libraries, so it has an environment of its own.
 BIGQUERY := .venv-bigquery
 BIGQUERY_PINS := tests/emulators/bigquery/constraints.txt tests/emulators/bigquery/local_bigquery.txt

@@ -61,7 +61,9 @@ def end_lost_runs(instance: dg.DagsterInstance, *, servers: bool = False) -> lis
 def _is_lost(instance: dg.DagsterInstance, run: dg.DagsterRun, *, servers: bool) -> bool:
     # A run that is executed again from the UI inherits the tag of the process, but is executed by a server.
     server, process = run.tags.get(_SERVER), run.tags.get(PROCESS)
-    if run.status not in _EXECUTED:
+    # A command executes the run that it makes at once; one that is executed again has a parent and may wait.
+    made = run.status is dg.DagsterRunStatus.NOT_STARTED and run.parent_run_id is None
+    if run.status not in _EXECUTED and not made:
         return False
     if server is not None:
         return servers and not _answers(json.loads(server))

@@ -1,8 +1,12 @@
 """Fixtures that any test may ask for: the emulators, each started once in a process of its own when first asked for."""
 
+import fcntl
 import os
+import subprocess
+import sys
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -53,3 +57,24 @@ def bigquery_emulator(bigquery_server: BigQueryEmulator, monkeypatch: pytest.Mon
     for name, value in bigquery_server.environment().items():
         monkeypatch.setenv(name, value)
     return bigquery_server
+
+
+@pytest.fixture(scope="session")
+def laptop_demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which ``nexus demo --cells 400`` ran: ``nexus-data``, and ``said.txt``, what it printed.
+
+    It is made once for all processes of a test run; do not write to it.
+    """
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "laptop-demo"
+    folder.mkdir(exist_ok=True)
+    said = folder / "said.txt"
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not said.exists():
+            command = [str(Path(sys.executable).with_name("nexus")), "demo", "--cells", "400"]
+            settings = {name: value for name, value in os.environ.items() if not name.startswith("NEXUS_")}
+            done = subprocess.run(command, cwd=folder, env=settings, capture_output=True, text=True, check=False)
+            assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+            said.write_text(done.stdout)
+    return folder

@@ -1,7 +1,6 @@
 """The main job on Google Cloud, from one command, against the emulators: the same shards as on a laptop."""
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -29,7 +28,9 @@ def run(environment: dict[str, str], *command: str, folder: Path) -> str:
 
 
 @pytest.mark.timeout(600)
-def test_the_whole_way(cloud: EmulatedCloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_whole_way(
+    cloud: EmulatedCloud, laptop_demo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     environment = cloud.environment(tmp_path / "dagster")
     run(environment, NEXUS, "doctor", folder=tmp_path)
     printed = run(environment, NEXUS, "demo", "--cells", CELLS, folder=tmp_path)
@@ -38,18 +39,15 @@ def test_the_whole_way(cloud: EmulatedCloud, tmp_path: Path, monkeypatch: pytest
     counted = json.loads(run(environment, NEXUS, "cells", "count", "--json", folder=tmp_path))
     assert counted["cells"] == int(CELLS)
 
-    local = {name: value for name, value in os.environ.items() if not name.startswith("NEXUS_")}
-    local["NEXUS_ROOT"] = str(tmp_path / "local")
-    run(local, NEXUS, "demo", "--cells", CELLS, folder=tmp_path)
     for name, value in cloud.hosts.items():
         monkeypatch.setenv(name, value)
     store = CloudStore(f"gs://{BUCKET}/nexus")
     shards = [entry.key for entry in store.entries("extracts/demo/v1/extract_files/")]
     assert len(shards) == 1
     for key in shards:
-        assert store.read(key) == (tmp_path / "local" / key).read_bytes(), key
+        assert store.read(key) == (laptop_demo / "nexus-data" / key).read_bytes(), key
     releases = [json.loads(store.read("extracts/demo/v1/release.json"))]
-    releases.append(json.loads((tmp_path / "local/extracts/demo/v1/release.json").read_bytes()))
+    releases.append(json.loads((laptop_demo / "nexus-data/extracts/demo/v1/release.json").read_bytes()))
     for release in releases:
         release.pop("document_digest")
         for ingest in release["ingests"]:

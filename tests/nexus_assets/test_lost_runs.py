@@ -54,10 +54,22 @@ def test_a_run_of_a_killed_process_is_lost(world: World) -> None:
     assert [path.name for path in Path(home, "processes").iterdir()] == ["home"]
 
 
-@pytest.mark.parametrize("status", ["SUCCESS", "FAILURE", "NOT_STARTED"])
+@pytest.mark.parametrize("status", ["SUCCESS", "FAILURE", "CANCELED"])
 def test_a_run_that_is_not_being_executed_is_not_lost(world: World, status: str) -> None:
-    add_run(world, dg.DagsterRunStatus[status], **{PROCESS: "gone"})
+    with running_process(world.instance) as name:
+        add_run(world, dg.DagsterRunStatus[status], **{PROCESS: name})
     assert end_lost_runs(world.instance, servers=True) == []
+
+
+def test_a_run_that_its_process_made_and_never_started_is_lost_but_not_its_repetition(world: World) -> None:
+    with running_process(world.instance) as name:
+        run = add_run(world, dg.DagsterRunStatus.NOT_STARTED, **{PROCESS: name})
+        assert end_lost_runs(world.instance) == []
+    again = dg.DagsterRun(
+        job_name="ingest_dataset", parent_run_id=run.run_id, root_run_id=run.run_id, tags={PROCESS: name}
+    )
+    world.instance.add_run(again)
+    assert end_lost_runs(world.instance) == [run.run_id]
 
 
 def test_a_run_that_says_nothing_of_its_process_is_left_alone(world: World) -> None:

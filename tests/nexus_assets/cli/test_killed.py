@@ -1,5 +1,6 @@
 """Commands that are killed at any moment, and run again: the same bytes as if nothing had happened."""
 
+import os
 import random
 import shutil
 import signal
@@ -12,7 +13,7 @@ from dagster import DagsterInstance, DagsterRunStatus
 
 from omics_datastore.storage.folder import FolderStore
 from omics_datastore.warehouse.folder import FolderWarehouse
-from tests.nexus_assets.cli.conftest import SPECIFICATION
+from tests.nexus_assets.cli.conftest import SPECIFICATION, Nexus
 from tests.nexus_assets.cli.processes import processes_of, start, wait_until
 from tests.nexus_assets.world import make_source, tree
 
@@ -97,6 +98,6 @@ def kill_at_each(root: Path, command: tuple[str | Path, ...], moments: tuple[str
 
 
 def finish(root: Path, *command: str | Path) -> None:
-    process = start(root, *command, **SETTINGS)
-    _, err = process.communicate(timeout=120)
-    assert process.returncode == 0, err
+    os.environ.update({f"NEXUS_{name.upper()}": value for name, value in SETTINGS.items()})
+    outcome = Nexus(root)(*command)
+    assert outcome.code == 0, outcome.err
