@@ -13,6 +13,7 @@ from nexus_assets.cli.source_urls import fetched
 from omics_datastore.errors import InputError
 from omics_datastore.ingest.configuration import DatasetConfig
 from omics_datastore.ingest.inbox import read_drop
+from omics_datastore.ingest.mappings import with_mapping
 from omics_datastore.ingest.placement import place_in_inbox
 from omics_datastore.ingest.source_kinds import source_name
 from omics_datastore.ingest.validation_report import ValidationReport, read_validation_report
@@ -36,7 +37,7 @@ def ingest(paths: Sequence[str], dataset: str | None, config: Path | None, valid
     """
     session = open_session(writes=True)
     if config is not None:
-        parse_yaml(DatasetConfig, _content(config), str(config))
+        with_mapping(session.store, parse_yaml(DatasetConfig, _content(config), str(config)), str(config))
     results = []
     with fetched(session.store, paths) as local:
         for key, sources in group_by_dataset(local, dataset).items():

@@ -16,6 +16,7 @@ from nexus_assets.cli.dataset_commands import datasets
 from nexus_assets.cli.demo_command import demo
 from nexus_assets.cli.doctor_command import doctor
 from nexus_assets.cli.ingest_command import ingest
+from nexus_assets.cli.mapping_commands import mapping
 from nexus_assets.cli.purge_command import purge
 from nexus_assets.cli.report_commands import reports
 from nexus_assets.cli.schema_commands import schema
@@ -36,7 +37,7 @@ def cli(root: str | None) -> None:
         os.environ["NEXUS_ROOT"] = root
 
 
-for command in (up, demo, ingest, curriculum, cells, sql, datasets, reports, purge, trace, schema, doctor):
+for command in (up, demo, ingest, curriculum, cells, sql, datasets, reports, purge, trace, schema, mapping, doctor):
     cli.add_command(command)
 
 

@@ -22,6 +22,15 @@ class ColumnMapping:
     extra: tuple[str, ...]
 
 
+def canonical_target(name: str) -> str:
+    """Return the name of a warehouse column in today's spelling.
+
+    :param name: The name as somebody wrote it.
+    :return: The name; ``ensemble_id`` is ``ensembl_id``.
+    """
+    return _OLD_SPELLINGS.get(name, name)
+
+
 def map_columns(
     frame: str,
     columns: list[str],
@@ -41,19 +50,20 @@ def map_columns(
     """
     allowed = list(targets)
     sources: dict[str, str] = {}
+    unknown = [source for source in configured if source != INDEX and source not in columns]
+    if unknown:
+        near = [name for source in unknown for name in get_close_matches(source, columns, 3)] or columns[:10]
+        raise RefusedSourceError(
+            "column_mapping",
+            f"{frame}_mapping names the column{'s' * (len(unknown) > 1)} {', '.join(map(repr, unknown))}, which the "
+            f"file does not have; it has {', '.join(dict.fromkeys(near)) or 'no columns but the index'}.",
+        )
     for source, spelled in configured.items():
-        target = _OLD_SPELLINGS.get(spelled, spelled)
+        target = canonical_target(spelled)
         if target not in allowed:
             raise RefusedSourceError(
                 "column_mapping",
                 f"{frame}_mapping sends {source!r} to {spelled!r}, which is not one of {', '.join(allowed)}.",
-            )
-        if source != INDEX and source not in columns:
-            near = get_close_matches(source, columns, 3) or columns[:10]
-            raise RefusedSourceError(
-                "column_mapping",
-                f"{frame}_mapping names the column {source!r}, which the file does not have; it has "
-                f"{', '.join(near) or 'no columns but the index'}.",
             )
         if target in sources:
             raise RefusedSourceError(

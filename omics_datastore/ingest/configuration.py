@@ -32,6 +32,7 @@ class DatasetConfig(BaseModel):
     counts_from: str = Field(
         "auto", description="auto (the first of raw.X, X that holds counts), X, raw.X or layers/<name>."
     )
+    mapping: str | None = Field(None, description="Name of a shared column mapping, to which the next two add.")
     obs_mapping: dict[str, str] = Field({}, description="Source obs column (or index) to warehouse column.")
     var_mapping: dict[str, str] = Field({}, description="Source var column (or index) to warehouse column.")
     uns_keep: tuple[str, ...] = Field(DEFAULT_UNS_KEEP, description="Entries of uns that are kept.")
@@ -52,5 +53,8 @@ class DatasetConfig(BaseModel):
         """Return the digest of what decides the data; ``validation`` only decides whether it may enter.
 
         :return: 64 hexadecimal digits.
+        :raise ValueError: When a shared mapping is still to be put in.
         """
-        return digest({"format": INGEST_FORMAT, **self.model_dump(mode="json", exclude={"validation"})})
+        if self.mapping is not None:
+            raise ValueError(f"the mapping {self.mapping} is not resolved")
+        return digest({"format": INGEST_FORMAT, **self.model_dump(mode="json", exclude={"validation", "mapping"})})

@@ -12,6 +12,7 @@ from pathlib import PurePosixPath
 from omics_datastore.errors import InputError
 from omics_datastore.ingest.configuration import DatasetConfig
 from omics_datastore.ingest.manifest import SourceFile
+from omics_datastore.ingest.mappings import with_mapping
 from omics_datastore.ingest.source_kinds import (
     EXPECTED,
     SINGLE_SUFFIXES,
@@ -110,12 +111,13 @@ def read_config(store: ObjectStore, drop: Drop) -> DatasetConfig:
 
     :param store: Object store.
     :param drop: The dataset.
-    :return: What its sidecar says; the defaults when it has none.
-    :raise InputError: When the sidecar cannot be read or has unknown keys.
+    :return: What its sidecar and the shared mapping say; the defaults when it has none.
+    :raise InputError: When the sidecar cannot be read, has unknown keys, or contradicts its mapping.
     """
     if drop.sidecar is None:
         return DatasetConfig()
-    return parse_yaml(DatasetConfig, store.read(drop.sidecar), store.uri(drop.sidecar))
+    where = store.uri(drop.sidecar)
+    return with_mapping(store, parse_yaml(DatasetConfig, store.read(drop.sidecar), where), where)
 
 
 def _drop(store: ObjectStore, dataset: str, entries: Sequence[StoredObject]) -> Drop | None:

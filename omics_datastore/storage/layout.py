@@ -3,6 +3,7 @@
 INBOX = "inbox/"
 FEATURE_SCHEMAS = "feature_schemas/"
 SPECIFICATIONS = "curricula/"
+MAPPINGS = "mappings/"
 INGEST = "ingest/"
 WAREHOUSE = "warehouse/"
 EXTRACTS = "extracts/"
@@ -24,6 +25,11 @@ def messages_prefix(root_run: str, session: str) -> str:
 def feature_schema_key(name: str) -> str:
     """Return the key of a feature schema's CSV file."""
     return f"{FEATURE_SCHEMAS}{name}.csv"
+
+
+def mapping_key(name: str) -> str:
+    """Return the key of a column mapping that datasets share."""
+    return f"{MAPPINGS}{name}.yaml"
 
 
 def specification_key(name: str) -> str:
