@@ -9,7 +9,7 @@ import polars as pl
 from omics_datastore.errors import InputError
 from omics_datastore.ingest.feature_ids import strip_version
 from omics_datastore.keys import KEY_PATTERN, check_key, digest
-from omics_datastore.storage.layout import FEATURE_SCHEMAS, feature_schema_key
+from omics_datastore.storage.layout import FEATURE_SCHEMAS, SPECIFICATIONS, feature_schema_key
 from omics_datastore.storage.object_store import AlreadyExistsError, ObjectStore
 
 UNION, INTERSECTION = "union", "intersection"
@@ -118,6 +118,39 @@ def load_feature_schema(store: ObjectStore, name: str) -> FeatureSchema:
         hint = f"use {', '.join(near)}, {UNION} or {INTERSECTION}" if near else f"add it, or use {UNION}"
         raise InputError(f"there is no feature schema {name}; {hint}.") from None
     return parse_feature_schema(name, content)
+
+
+def feature_schema_csv(schema: FeatureSchema) -> str:
+    """Write a feature schema as CSV that :func:`parse_feature_schema` reads back.
+
+    :param schema: The schema.
+    :return: Columns ``ensembl_id`` and ``symbol`` (empty where there is none), in the order of the schema.
+    """
+    columns = schema.features.rename({"feature_id": "ensembl_id", "feature_name": "symbol"})
+    return columns.write_csv(null_value="")
+
+
+def remove_feature_schema(store: ObjectStore, name: str) -> list[str]:
+    """Delete a feature schema; what was planned with it keeps its own copy of the genes.
+
+    :param store: Object store.
+    :param name: Name of the schema.
+    :return: Curricula whose specification names it: only new versions of these need it.
+    :raise InputError: When there is none, or the schedule builds curricula with it.
+    """
+    from omics_datastore.curriculum.versions import dropped_specifications
+
+    if name not in list_feature_schemas(store):
+        load_feature_schema(store, name)
+    users = [specification for specification in dropped_specifications(store) if specification.features == name]
+    weekly = [specification.name for specification in users if specification.refresh != "never"]
+    if weekly:
+        raise InputError(
+            f"the feature schema {name} is needed every week by {', '.join(weekly)}; take refresh out of "
+            f"{', '.join(f'{SPECIFICATIONS}{curriculum}.yaml' for curriculum in weekly)} first."
+        )
+    store.delete(feature_schema_key(name))
+    return [specification.name for specification in users]
 
 
 def list_feature_schemas(store: ObjectStore) -> list[str]:

@@ -76,6 +76,9 @@ def test_a_curriculum_over_a_feature_schema(two_sources: World) -> None:
     registered = two_sources.run("register_feature_schema", "mine")
     shown = materialized(registered)["curriculum/feature_schema"]
     assert (shown["features"], shown["without_symbol"]) == (2, 1)
+    assert [record.data for record in shown["measured_by_dataset"].records] == [
+        {"dataset": "lung", "ingests": 2, "measured": 1, "measured_by_all": 0}
+    ]
     _, result = two_sources.build(features="mine")
     assert result.success, failure(result)
     shards = read_shards(two_sources)

@@ -1,3 +1,5 @@
+import csv
+import io
 from pathlib import Path
 
 import pytest
@@ -6,6 +8,7 @@ from hypothesis import strategies as st
 
 from omics_datastore.curriculum.feature_schema import (
     add_feature_schema,
+    feature_schema_csv,
     list_feature_schemas,
     load_feature_schema,
     parse_feature_schema,
@@ -95,3 +98,19 @@ def test_list_and_missing_schema(tmp_path: Path) -> None:
     assert list_feature_schemas(store) == ["a", "human-coding"]
     with pytest.raises(InputError, match="use human-coding"):
         load_feature_schema(store, "human-codin")
+
+
+@given(
+    st.dictionaries(
+        st.text("AB0-_. é\"',", min_size=1).filter(lambda text: text.strip() == text),
+        st.none() | st.text('Cd=,"-', min_size=1),
+    ).filter(bool)
+)
+def test_what_is_exported_is_the_same_schema(genes: dict[str, str | None]) -> None:
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerows([("ensembl_id", "symbol"), *((name, symbol or "") for name, symbol in genes.items())])
+    schema = parse_feature_schema("genes", text.getvalue().encode())
+    again = parse_feature_schema("genes", feature_schema_csv(schema).encode())
+    assert again.features.rows() == schema.features.rows() == list(genes.items())
+    assert again.digest() == schema.digest()
