@@ -27,12 +27,17 @@ def build(specification: Path, as_json: bool) -> None:
     session = open_session(writes=True)
     partition, state = build_curriculum(session, specification)
     release = session.store.uri(release_key(*parse_curriculum_partition(partition)))
-    left_out = read_named_release(session, partition).left_out_not_primary
+    made = read_named_release(session, partition)
+    left_out = made.left_out_not_primary
     if as_json:
-        print_json({"curriculum": partition, "state": state, "release": release, "left_out_not_primary": left_out})
+        by_caps = [one.model_dump() for one in made.left_out_by_caps]
+        left = {"left_out_not_primary": left_out, "left_out_by_caps": by_caps}
+        print_json({"curriculum": partition, "state": state, "release": release, **left})
         return
     if left_out:
         say(f"{left_out:,} cells with is_primary_data false were left out; primary_only: false takes them.")
+    for one in made.left_out_by_caps:
+        say(f"{one.cells:,} cells were left out by a cap: {one.by}.")
     if state == "complete":
         say(f"{partition} is this specification on this data already; nothing was made again.")
     click.echo(release)
@@ -69,6 +74,7 @@ def show(name: str, as_json: bool) -> None:
             "folder": folder,
             "cells": release.total_cells,
             "left out, not primary": release.left_out_not_primary,
+            **{f"left out, cap {n}": f"{one.cells} ({one.by})" for n, one in enumerate(release.left_out_by_caps, 1)},
             "shards": len(release.shards),
             "genes": release.feature_count,
             "features": release.feature_schema,

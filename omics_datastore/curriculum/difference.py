@@ -75,7 +75,7 @@ def curriculum_difference(
     """
     plan = _newest_plan(store, specification.name)
     new = select(specification, warehouse)
-    features = curriculum_features(specification.features, new.counts(), warehouse, store).table["feature_id"].to_list()
+    features = curriculum_features(specification.features, new.contributing(), warehouse, store)
     layout = decide_obs_layout(obs_sources(specification), new.cells, warehouse, specification.category_limit)
     old_features = [] if plan is None else read_features(store, plan)["feature_id"].to_list()
     old_layout = [] if plan is None else plan.obs_columns
@@ -86,7 +86,7 @@ def curriculum_difference(
         specification_changed=_changed_fields(specification, plan),
         ingests=_names(old_ingests, new.ingests["ingest_id"].to_list()),
         cells=_cells(plan, new, warehouse),
-        features=_names(old_features, features),
+        features=_names(old_features, features.table["feature_id"].to_list()),
         obs_columns=_names([column.name for column in old_layout], [column.name for column in layout]),
         categories=_categories(old_layout, layout),
         bins=(0 if plan is None else len(plan.bins), _bins(specification, new, warehouse)),

@@ -12,7 +12,14 @@ from omics_datastore.curriculum.feature_schema import COMPUTED, features_digest,
 from omics_datastore.curriculum.features import CurriculumFeatures, curriculum_features
 from omics_datastore.curriculum.obs_layout import ObsSource, decide_obs_layout, obs_sources
 from omics_datastore.curriculum.plan_cells import BinCells, PlanFiles
-from omics_datastore.curriculum.plan_model import CurriculumPlan, ObsColumn, PinnedIngest, PlannedBin, PlannedGroup
+from omics_datastore.curriculum.plan_model import (
+    CellsLeftOut,
+    CurriculumPlan,
+    ObsColumn,
+    PinnedIngest,
+    PlannedBin,
+    PlannedGroup,
+)
 from omics_datastore.curriculum.release_model import released_ingests, released_left_out, released_terms
 from omics_datastore.curriculum.selection import Selection, cells_left_out, select
 from omics_datastore.curriculum.specification import CurriculumSpecification
@@ -130,7 +137,7 @@ def _make_plan(
     sources = obs_sources(specification)
     selection = select(specification, warehouse, pinned, terms)
     layout = decide_obs_layout(sources, selection.cells, warehouse, specification.category_limit)
-    features = curriculum_features(specification.features, selection.counts(), warehouse, store)
+    features = curriculum_features(specification.features, selection.contributing(), warehouse, store)
     files = PlanFiles(store, specification.name, version)
     groups: list[PlannedGroup] = []
     bins: list[PlannedBin] = []
@@ -159,9 +166,8 @@ def _make_plan(
         groups=groups,
         warnings=[*_warnings(sources, layout, features), *_unequal(specification, bins)],
         ontology=selection.terms,
-        left_out_not_primary=(
-            cells_left_out(specification, warehouse, selection.terms, selection.total_cells) if pinned is None else 0
-        ),
+        left_out_not_primary=cells_left_out(specification, warehouse, selection) if pinned is None else 0,
+        left_out_by_caps=tuple(CellsLeftOut(by=str(cap.cap), cells=cap.left_out) for cap in selection.caps),
         nexus_version=NEXUS_VERSION,
     )
 

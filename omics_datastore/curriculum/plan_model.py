@@ -3,15 +3,19 @@
 A plan decides everything a shard's bytes depend on. ``plan.json`` is written after the files it names.
 """
 
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel
 
 from omics_datastore.query.ontology import OntologyTerms
+from omics_datastore.storage.documents import GrownModel
 
 
 class PinnedIngest(BaseModel):
-    """An ingest that a curriculum takes cells from, and how many of the curriculum's features it measured."""
+    """An ingest that a curriculum takes cells from, and how many of the curriculum's features it measured.
+
+    One of which caps left no cell is pinned too, with 0 cells and features: its cells decide which others stay.
+    """
 
     ingest_id: str
     dataset: str
@@ -69,13 +73,22 @@ class PlannedGroup(BaseModel):
     sha256: str
 
 
-class CurriculumPlan(BaseModel):
+class CellsLeftOut(BaseModel):
+    """How many cells a cap left out, and the cap in words."""
+
+    by: str
+    cells: int
+
+
+class CurriculumPlan(GrownModel):
     """Everything that was decided before extraction.
 
     ``features_digest`` covers ids and names of the features in order, ``features_sha256`` the file that lists them.
     ``ontology`` is what the filter's ``descendant_of`` meant, ``left_out_not_primary`` the cells that ``primary_only``
-    left out.
+    left out, ``left_out_by_caps`` the cells that each cap left out of those that had come so far.
     """
+
+    later_fields: ClassVar[tuple[str, ...]] = ("left_out_by_caps",)
 
     name: str
     version: int
@@ -95,6 +108,7 @@ class CurriculumPlan(BaseModel):
     warnings: list[str]
     ontology: OntologyTerms | None = None
     left_out_not_primary: int = 0
+    left_out_by_caps: tuple[CellsLeftOut, ...] = ()
     nexus_version: str
 
 

@@ -195,6 +195,7 @@ def _release(
         loaders=loader_snippets(plan),
         ontology=plan.ontology,
         left_out_not_primary=plan.left_out_not_primary,
+        left_out_by_caps=plan.left_out_by_caps,
         nexus_version=plan.nexus_version,
     )
 

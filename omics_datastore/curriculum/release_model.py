@@ -1,12 +1,12 @@
 """The release of a curriculum and the metadata its readers need, as documents."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import BaseModel
 
-from omics_datastore.curriculum.plan_model import ObsColumn, PinnedIngest
+from omics_datastore.curriculum.plan_model import CellsLeftOut, ObsColumn, PinnedIngest
 from omics_datastore.query.ontology import OntologyTerms
-from omics_datastore.storage.documents import read_document
+from omics_datastore.storage.documents import GrownModel, read_document
 from omics_datastore.storage.layout import release_key
 from omics_datastore.storage.object_store import ObjectStore
 
@@ -24,11 +24,13 @@ class ReleasedShard(BaseModel):
     max_key: int
 
 
-class CurriculumRelease(BaseModel):
+class CurriculumRelease(GrownModel):
     """``release.json``: what a curriculum was made of and what it consists of. No times, no facts of a machine.
 
     ``ontology`` has the version of the ontologies, and what the filter's ``descendant_of`` meant.
     """
+
+    later_fields: ClassVar[tuple[str, ...]] = ("left_out_by_caps",)
 
     name: str
     version: int
@@ -53,6 +55,7 @@ class CurriculumRelease(BaseModel):
     loaders: dict[str, str]
     ontology: OntologyTerms | None = None
     left_out_not_primary: int = 0
+    left_out_by_caps: tuple[CellsLeftOut, ...] = ()
     nexus_version: str
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import ibis.expr.types as ir
 import polars as pl
 
+from omics_datastore.curriculum.capped import CapEffect, apply_caps, check_caps
 from omics_datastore.curriculum.specification import CurriculumSpecification
 from omics_datastore.errors import InputError
 from omics_datastore.query.cells import count_cells, selected_cells
@@ -19,13 +20,15 @@ from omics_datastore.warehouse.warehouse import Warehouse
 class Selection:
     """Selected cells.
 
-    ``ingests`` has the rows of ``ingest_info`` that have such cells, by id, and how many, ``cells``; ``cells`` is the
-    relation of the cells; ``terms`` is what ``descendant_of`` meant.
+    ``ingests`` has the rows of ``ingest_info`` that have cells of the filter, by id, and how many stay, ``cells``: caps
+    may leave none, and the ingest decides all the same which cells of others stay. ``cells`` is the relation of the
+    cells that stay; ``terms`` is what ``descendant_of`` meant; ``caps`` is what each cap did.
     """
 
     ingests: pl.DataFrame
     cells: ir.Table
     terms: OntologyTerms | None = None
+    caps: tuple[CapEffect, ...] = ()
 
     @property
     def total_cells(self) -> int:
@@ -35,6 +38,10 @@ class Selection:
     def counts(self) -> dict[str, int]:
         """Return the number of cells by ingest id."""
         return dict(zip(self.ingests["ingest_id"].to_list(), self.ingests["cells"].to_list(), strict=True))
+
+    def contributing(self) -> dict[str, int]:
+        """Return the number of cells by ingest id, of the ingests that have any."""
+        return {ingest_id: cells for ingest_id, cells in self.counts().items() if cells}
 
 
 def select(
@@ -64,32 +71,40 @@ def select(
                 f"curriculum {specification.name} was made from ingest {gone[0]} ({len(gone)} in all), which the "
                 "warehouse no longer holds; build a new version."
             )
-    if not chosen.height:
+    if not committed.height:
         raise InputError("the warehouse holds no dataset yet; ingest one first.")
+    if not chosen.height:
+        raise InputError("every dataset of the warehouse is retired; ingest one again, which brings it back.")
+    check_caps(specification)
     ids = sorted(chosen["ingest_id"].to_list())
     terms = terms or ontology_terms(specification.cell_filter)
     counts = warehouse.query(cells_by_ingest(selected_cells(specification.cell_filter, ids, terms)))
     if not counts.height:
         raise InputError(_why_none(specification, warehouse, ids, terms))
     ingests = chosen.join(counts, on="ingest_id", how="inner").sort("ingest_id")
-    return Selection(ingests, selected_cells(specification.cell_filter, ingests["ingest_id"].to_list(), terms), terms)
+    cells = selected_cells(specification.cell_filter, ingests["ingest_id"].to_list(), terms)
+    if not specification.caps:
+        return Selection(ingests, cells, terms)
+    cells, effects = apply_caps(specification, cells, warehouse)
+    counts = warehouse.query(cells_by_ingest(cells))
+    ingests = ingests.drop("cells").join(counts, on="ingest_id", how="left").with_columns(pl.col("cells").fill_null(0))
+    return Selection(ingests.sort("ingest_id"), cells, terms, tuple(effects))
 
 
-def cells_left_out(
-    specification: CurriculumSpecification, warehouse: Warehouse, terms: OntologyTerms | None, kept: int
-) -> int:
+def cells_left_out(specification: CurriculumSpecification, warehouse: Warehouse, selection: Selection) -> int:
     """Count the cells of the current ingests that ``primary_only`` leaves out.
 
     :param specification: The specification.
     :param warehouse: The warehouse.
-    :param terms: What ``descendant_of`` means.
-    :param kept: Cells of the current ingests that it selects.
-    :return: Cells that the filter alone would select as well.
+    :param selection: What it selects of the current ingests.
+    :return: Cells that the filter alone would select as well, before any cap.
     """
     if not specification.primary_only:
         return 0
     ids = warehouse.ingests().filter("is_current")["ingest_id"].to_list()
-    return int(warehouse.query(count_cells(selected_cells(specification.filter, ids, terms))).item()) - kept
+    every = selected_cells(specification.filter, ids, selection.terms)
+    kept = selection.total_cells + sum(effect.left_out for effect in selection.caps)
+    return int(warehouse.query(count_cells(every)).item()) - kept
 
 
 def _why_none(

@@ -1,12 +1,13 @@
 """The specification of a curriculum: the YAML that somebody writes, checked. Nothing is planned here."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from omics_datastore.curriculum.cap import Cap, read_caps
 from omics_datastore.keys import check_key
 from omics_datastore.query.filters import AnyOf, CellFilter
-from omics_datastore.storage.documents import content_digest
+from omics_datastore.storage.documents import GrownModel, content_digest
 
 DEFAULT_OBS_COLUMNS = (
     "cell_type",
@@ -59,10 +60,11 @@ class OutputConfig(BaseModel):
     dtype: Literal["float32"] = "float32"
 
 
-class CurriculumSpecification(BaseModel):
+class CurriculumSpecification(GrownModel):
     """What a curriculum is made of (DESIGN section 5). Unknown keys are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+    later_fields: ClassVar[tuple[str, ...]] = ("caps",)
 
     name: str = Field(description="Curriculum key; versions are <name>.v1, <name>.v2, …")
     filter: CellFilter = Field(CellFilter(), description="Conditions that all must hold.")
@@ -71,6 +73,7 @@ class CurriculumSpecification(BaseModel):
         description="Leave out cells whose is_primary_data is false; those where it is null stay. A specification that "
         "somebody writes gets true, unless it says otherwise or its filter names is_primary_data.",
     )
+    caps: tuple[Cap, ...] = Field((), description="Limits to the cells of groups, applied one after the other.")
     features: str = Field(
         "union", description="A feature schema's name, or union or intersection of the selected ingests."
     )
@@ -108,6 +111,11 @@ class CurriculumSpecification(BaseModel):
     @classmethod
     def _check_features(cls, features: str) -> str:
         return features if features in ("union", "intersection") else check_key("feature schema", features)
+
+    @field_validator("caps", mode="before")
+    @classmethod
+    def _check_caps(cls, caps: Any) -> Any:
+        return read_caps(caps)
 
     @field_validator("group_by", mode="before")
     @classmethod

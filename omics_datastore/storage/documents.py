@@ -6,10 +6,10 @@ written by us and read by a pipeline task.
 
 import json
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, SerializerFunctionWrapHandler, ValidationError, model_serializer
 
 from omics_datastore.errors import CorruptionError, InputError
 from omics_datastore.keys import canonical_json, digest
@@ -18,6 +18,24 @@ from omics_datastore.storage.object_store import ObjectStore
 Model = TypeVar("Model", bound=BaseModel)
 _MARK = "document_digest"
 """The last entry of every document: the digest of all others."""
+
+
+class GrownModel(BaseModel):
+    """A model that grew: what came later is left out while it has its default.
+
+    So what was written before keeps its bytes and its digest.
+    """
+
+    later_fields: ClassVar[tuple[str, ...]] = ()
+    """Names of the fields that came later."""
+
+    @model_serializer(mode="wrap")
+    def _leave_out_defaults(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        content: dict[str, Any] = handler(self)
+        for name in self.later_fields:
+            if getattr(self, name) == type(self).model_fields[name].get_default(call_default_factory=True):
+                content.pop(name, None)
+        return content
 
 
 def write_document(store: ObjectStore, key: str, model: BaseModel, *, new: bool = False) -> str:

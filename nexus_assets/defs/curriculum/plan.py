@@ -87,6 +87,8 @@ def _result(planned: "CurriculumPlan", address: str, cost: dict[str, dg.Metadata
             "plan": place(address),
             "dagster/partition_row_count": planned.total_cells,
             "left_out_not_primary": planned.left_out_not_primary,
+            "left_out_by_caps": sum(left_out.cells for left_out in planned.left_out_by_caps),
+            "caps": table([{"cap": left_out.by, "left_out": left_out.cells} for left_out in planned.left_out_by_caps]),
             "bins": len(planned.bins),
             "bin_size": planned.bin_size,
             "features": planned.feature_count,

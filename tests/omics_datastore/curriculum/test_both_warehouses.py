@@ -44,6 +44,14 @@ SPECIFICATIONS = (
     ),
     specification(name="exact", bin_size=250, order="exact", seed=5),
     specification(name="grouped", bin_size=90, group_by=["donor_id", "metadata_extra.batch"]),
+    specification(
+        name="capped",
+        bin_size=60,
+        caps=[
+            {"per": ["metadata_extra.batch", "dataset"], "cells": 90, "at_least": 50},
+            {"per": "donor_id", "cells": "smallest"},
+        ],
+    ),
 )
 
 

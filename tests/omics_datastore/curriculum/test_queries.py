@@ -7,6 +7,7 @@ import pytest
 import sqlglot
 
 from omics_datastore.curriculum.specification import DEFAULT_OBS_COLUMNS
+from omics_datastore.query.caps import capped_cells, group_sizes
 from omics_datastore.query.cells import selected_cells
 from omics_datastore.query.compile import Dialect, compile_sql
 from omics_datastore.query.curriculum import (
@@ -19,10 +20,12 @@ from omics_datastore.query.curriculum import (
     summarise_columns,
 )
 from omics_datastore.query.filters import CellFilter
+from omics_datastore.shuffle import mixing_rounds
 from tests.omics_datastore.curriculum.curriculum_world import World
 from tests.omics_datastore.query.googlesql import GoogleSQL
 
 COLUMNS = ["cell_type", "is_primary_data", "total_mrna_umis", "dataset", "metadata_extra.batch", "metadata_extra.Batch"]
+ROUNDS = mixing_rounds("cap", 7, 1)
 TEXT = ["cell_type", "metadata_extra.batch", "dataset"]
 
 
@@ -43,6 +46,8 @@ def queries(ids: list[str]) -> dict[str, tuple[ir.Table, bool]]:
         "cells_in_exact_order": (cells_in_exact_order(cells, COLUMNS, 7), True),
         "cells_in_groups": (cells_in_groups(cells, COLUMNS[:1], COLUMNS, 2, 7), True),
         "cells_in_store_order of a span": (cells_in_store_order(cells, COLUMNS, 2**62, (2**61, 2**63 - 1)), True),
+        "group_sizes": (group_sizes(cells, COLUMNS, 2, 3), True),
+        "capped_cells": (cells_by_ingest(capped_cells(cells, [*TEXT, "is_primary_data"], 2, 3, ROUNDS)), True),
         "features_of_ingests": (features_of_ingests(ids), False),
     }
 
