@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 import click
 import polars as pl
+import yaml
 from pydantic import ValidationError
 
-from nexus_assets.cli.output import print_json, print_pairs, print_rows
+from nexus_assets.cli.output import print_json, print_pairs, print_rows, say
 from nexus_assets.cli.session import Session, open_session
 from nexus_assets.cli.suggestions import SuggestingGroup
 from omics_datastore.errors import InputError
@@ -31,7 +32,8 @@ _FILTER = click.option(
     "filter_file",
     metavar="FILE.yaml",
     type=click.Path(path_type=Path),
-    help="A filter, or a curriculum's specification whose filter is taken; --where adds to it.",
+    help="A filter, or a curriculum's specification: its filter and primary_only are taken, not its caps and split; "
+    "--where adds to it.",
 )
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 
@@ -120,11 +122,24 @@ def select(session: Session, where: Sequence[str], filter_file: Path | None = No
 
 
 def _read(path: Path) -> CellFilter:
+    from omics_datastore.curriculum.versions import parse_specification
+
     try:
         text = path.read_bytes()
     except OSError as error:
         raise InputError(f"the filter {path} cannot be read ({error.strerror}).") from error
-    return parse_filter(text, str(path))
+    try:
+        content = yaml.safe_load(text)
+    except (yaml.YAMLError, UnicodeDecodeError):
+        content = None  # said below
+    if not isinstance(content, dict) or "name" not in content:
+        return parse_filter(text, str(path))
+    specification = parse_specification(text, str(path))
+    if specification.caps:
+        say(
+            f"The caps of {specification.name} are not applied; nexus curriculum diff {specification.name} {path} does."
+        )
+    return specification.cell_filter
 
 
 def _part(text: str) -> Part:

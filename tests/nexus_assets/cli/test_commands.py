@@ -36,6 +36,7 @@ def test_build_says_where_the_release_is(done: Done) -> None:
         "state": "built",
         "release": f"{done[0]}/extracts/all/v1/release.json",
         "left_out_not_primary": 0,
+        "left_out_by_caps": [],
     }
     assert json.loads(Path(made["release"]).read_text())["total_cells"] == 15
     assert (done[0] / "curricula/all.yaml").read_text() == SPECIFICATION
