@@ -20,6 +20,8 @@ from omics_datastore.ingest.vectors import VectorReader, slab_length
 
 _BYTES_PER_ENTRY = 16
 """Roughly what one nonzero costs while its block is checked: value, column, count, position."""
+_BLOCK_ENTRIES = 2**18
+"""Entries of a block of a sparse matrix at most: its steps of checking find it in the processor's cache."""
 _LEAST_CHUNK_BYTES = 16 * 2**20
 """Chunks of a file are read whole; those of up to this size are read whatever the memory limit."""
 
@@ -125,7 +127,7 @@ class Matrix:
         by_row = self.layout == "csr"
         majors, minors = self.shape if by_row else self.shape[::-1]
         pointers = self._pointers(majors, chunk_limit)
-        budget = max(1, limit_bytes // _BYTES_PER_ENTRY)
+        budget = max(1, min(_BLOCK_ENTRIES, limit_bytes // _BYTES_PER_ENTRY))
         with (
             closing(VectorReader(self.node["indices"], self.path, chunk_limit, kinds="iu")) as indices,
             closing(VectorReader(self.node["data"], self.path, chunk_limit, kinds="iufb")) as data,

@@ -8,6 +8,7 @@ import itertools
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,8 +17,11 @@ from scipy import sparse
 from omics_datastore.ingest.counts import finish_rows
 
 _BYTES_PER_NONZERO = 8
-_RANGE_NONZEROS = 2**21
-"""About how many counts a range holds that is given back from memory: few enough to stay in the allocator's reuse."""
+"""Of a count that is given back, or laid aside in a file."""
+_RANGE_NONZEROS = 2**20
+"""About how many counts a range holds that is given back from memory: few enough to stay in the processor's cache."""
+_SMALL = 2**16
+"""Columns and counts below this are held in 16 bits."""
 
 
 class CountsInOrder:
@@ -46,12 +50,15 @@ class CountsInOrder:
         self._features = features
         self._folder = folder
         self._group = group
-        capacity = min(expected_nonzeros, limit_bytes // 2 // _BYTES_PER_NONZERO)
-        # Never-touched parts of these cost nothing; filled in place, the rows need not be joined later.
-        self._columns = np.empty(capacity, np.int32)
-        self._counts = np.empty(capacity, np.int32)
-        self._held: list[tuple[NDArray[np.int64], NDArray[np.int64]]] = []  # ranks of rows, and their lengths
+        self._expected = expected_nonzeros
         self._held_entries = 0
+        self._held_bytes = limit_bytes // 2
+        # Never-touched parts of these cost nothing; filled in place, the rows need not be joined later.
+        self._columns: NDArray[Any] = np.empty(0, np.uint16 if features <= _SMALL else np.int32)
+        self._counts: NDArray[Any] = np.empty(0, np.uint16)
+        self._resize()
+        self._held: list[tuple[NDArray[np.int64], NDArray[np.int64]]] = []  # ranks of rows, and their lengths
+        self._gathered = (np.empty(0, np.int32), np.empty(0, np.int32))
         self._spilled = False
         buckets = -(-expected_nonzeros * _BYTES_PER_NONZERO // max(1, limit_bytes // 8))
         self._bucket_rows = self._range_rows(buckets)
@@ -63,6 +70,8 @@ class CountsInOrder:
         :param rows: Canonical int32 CSR matrix.
         """
         ranks = self._rank[first_row : first_row + rows.shape[0]]
+        if self._counts.dtype == np.uint16 and rows.nnz and int(rows.data.max()) >= _SMALL:
+            self._widen()
         if self._held_entries + rows.nnz > len(self._counts):
             self._spill_held()
         if rows.nnz > len(self._counts):
@@ -94,16 +103,16 @@ class CountsInOrder:
     def ranges(self) -> Iterator[tuple[int, sparse.csr_matrix]]:
         """Give back the rows.
 
-        :return: (first rank, canonical CSR matrix of the rows from there), ranges ascending without gaps.
+        :return: (first rank, canonical CSR matrix of the rows from there), ranges ascending without gaps; the next
+            one may overwrite the last.
         :raise RefusedSourceError: When entries of one cell and feature add up to more than a count may be.
         """
         cells = len(self._rank)
         if self._held and not self._spilled:
-            held, ranks = self._take_held()
-            order = np.argsort(ranks)
-            step = self._range_rows(-(-held.nnz // _RANGE_NONZEROS))
+            order, _, starts, lengths = self._held_rows()
+            step = self._range_rows(-(-self._held_entries // _RANGE_NONZEROS))
             for first in range(0, cells, step):
-                yield first, held[order[first : first + step]]
+                yield first, self._gather(starts, lengths, order[first : first + step])
             return
         self._spill_held()
         for first in range(0, cells, self._bucket_rows):
@@ -118,14 +127,40 @@ class CountsInOrder:
         """Return how many rows each of about so many ranges has: a multiple of the group."""
         return max(self._group, -(-len(self._rank) // max(1, ranges)) // self._group * self._group)
 
-    def _take_held(self) -> tuple[sparse.csr_matrix, NDArray[np.int64]]:
-        """Return the held rows in the order they came, as a view, with their ranks; nothing is held afterwards."""
+    def _resize(self) -> None:
+        """Make room for as many counts as fit, and keep those that are held."""
+        columns, counts, held = self._columns, self._counts, self._held_entries
+        capacity = min(self._expected, self._held_bytes // (columns.itemsize + counts.itemsize))
+        self._columns, self._counts = np.empty(capacity, columns.dtype), np.empty(capacity, counts.dtype)
+        self._columns[:held], self._counts[:held] = columns[:held], counts[:held]
+
+    def _widen(self) -> None:
+        """Hold counts in 32 bits from now on; what does not fit any more goes to files."""
+        if self._held_entries > self._held_bytes // (self._columns.itemsize + 4):
+            self._spill_held()
+        self._counts = self._counts[: self._held_entries].astype(np.int32)
+        self._resize()
+
+    def _held_rows(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+        """Return the order of the held rows by rank, and of each row as it came its rank, first place and length."""
         ranks = np.concatenate([ranks for ranks, _ in self._held])
         lengths = np.concatenate([lengths for _, lengths in self._held])
-        held = self._matrix(lengths, self._columns[: self._held_entries], self._counts[: self._held_entries])
-        self._held.clear()
-        self._held_entries = 0
-        return held, ranks
+        return np.argsort(ranks), ranks, np.cumsum(lengths) - lengths, lengths
+
+    def _gather(
+        self, starts: NDArray[np.int64], lengths: NDArray[np.int64], rows: NDArray[np.int64]
+    ) -> sparse.csr_matrix:
+        """Return held rows as a matrix, in memory that the next call uses again."""
+        entries = int(lengths[rows].sum())
+        if len(self._gathered[0]) < entries:
+            self._gathered = (np.empty(entries + entries // 8, np.int32), np.empty(entries + entries // 8, np.int32))
+        spans = [
+            slice(low, high) for low, high in zip(starts[rows].tolist(), (starts + lengths)[rows].tolist(), strict=True)
+        ]
+        columns, counts = self._gathered[0][:entries], self._gathered[1][:entries]
+        np.concatenate([self._columns[span] for span in spans], out=columns)
+        np.concatenate([self._counts[span] for span in spans], out=counts)
+        return self._matrix(lengths[rows], columns, counts)
 
     def _matrix(
         self, lengths: NDArray[np.int64], columns: NDArray[np.int32], counts: NDArray[np.int32]
@@ -135,19 +170,25 @@ class CountsInOrder:
         return sparse.csr_matrix((counts, columns, pointers), shape=(len(lengths), self._features), copy=False)
 
     def _spill_held(self) -> None:
-        if self._held:
-            rows, ranks = self._take_held()
-            self._spill_rows(ranks, rows)
+        if not self._held:
+            return
+        order, ranks, starts, lengths = self._held_rows()
+        for number, low, high in _runs(ranks[order] // self._bucket_rows):
+            rows = order[low:high]
+            self._append_rows(number, ranks[rows], self._gather(starts, lengths, rows))
+        self._held.clear()
+        self._held_entries = 0
 
     def _spill_rows(self, ranks: NDArray[np.int64], rows: sparse.csr_matrix) -> None:
-        """Append to each file: the number of rows and entries, the ranks, the lengths, the columns, the counts."""
-        self._spilled = True
         order = np.argsort(ranks)
-        ranks = ranks[order]
-        for number, low, high in _runs(ranks // self._bucket_rows):
-            part = rows[order[low:high]]
-            head = np.concatenate([[high - low, part.nnz], ranks[low:high] - number * self._bucket_rows])
-            self._append(number, head.astype(np.int32), np.diff(part.indptr).astype(np.int32), part.indices, part.data)
+        for number, low, high in _runs(ranks[order] // self._bucket_rows):
+            self._append_rows(number, ranks[order[low:high]], rows[order[low:high]])
+
+    def _append_rows(self, number: int, ranks: NDArray[np.int64], rows: sparse.csr_matrix) -> None:
+        """Append to a file: the number of rows and entries, the ranks, the lengths, the columns, the counts."""
+        self._spilled = True
+        head = np.concatenate([[rows.shape[0], rows.nnz], ranks - number * self._bucket_rows])
+        self._append(number, head.astype(np.int32), np.diff(rows.indptr).astype(np.int32), rows.indices, rows.data)
 
     def _append(self, number: int, *parts: NDArray[np.int32]) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
