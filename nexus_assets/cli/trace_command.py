@@ -16,15 +16,18 @@ _INGEST_INFO = ["warehouse", "ingest_info"]
 
 
 @click.command()
-@click.argument("curriculum", metavar="NAME[.vN]|SHARD.h5ad")
+@click.argument("curriculum", metavar="NAME[.vN]|SHARD")
 @click.argument("cells", metavar="CELL…", nargs=-1, required=True)
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def trace(curriculum: str, cells: Sequence[str], as_json: bool) -> None:
-    """Say where cells of a curriculum came from; a CELL is called as in obs_names of the shards."""
+    """Say where cells of a curriculum came from; a CELL is called as in obs_names of the shards.
+
+    A SHARD is an .h5ad file, or the folder of a zarr group, in a curriculum's folder or a copy of it.
+    """
     from omics_datastore.curriculum.trace import trace_in_shard, trace_in_store
 
     session = open_session()
-    if curriculum.endswith(".h5ad"):
+    if curriculum.endswith(".h5ad") or (Path(curriculum) / "zarr.json").is_file():
         origins = trace_in_shard(Path(curriculum), cells)
     else:
         origins = trace_in_store(read_named_release(session, curriculum), cells, session.store)

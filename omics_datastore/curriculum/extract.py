@@ -17,12 +17,12 @@ from omics_datastore.curriculum.plan_cells import OBS_PREFIX, GroupReader, read_
 from omics_datastore.curriculum.plan_model import CurriculumPlan, PlannedBin, PlannedGroup, ShardRecord
 from omics_datastore.curriculum.scatter import ScatteredCounts
 from omics_datastore.curriculum.shard import SHARD_FORMAT, ShardWriter, shard_writer
+from omics_datastore.curriculum.shard_files import path_sha256, path_size, put_shard, stored_shard
 from omics_datastore.curriculum.shares import Share, divide_into_shares, rounds_of_shares
 from omics_datastore.curriculum.specification import CurriculumSpecification
 from omics_datastore.errors import CorruptionError
 from omics_datastore.keys import digest
 from omics_datastore.storage.documents import read_document, write_document
-from omics_datastore.storage.file_digest import file_sha256
 from omics_datastore.storage.layout import shard_key, shard_record_key
 from omics_datastore.storage.object_store import ObjectStore
 from omics_datastore.warehouse.warehouse import CountsBatch, Warehouse
@@ -144,14 +144,12 @@ def read_shard_record(
     :param store: Object store.
     :return: The record, or ``None`` when the shard must be made.
     """
-    key = shard_key(plan.name, plan.version, planned.bin)
+    key = shard_key(plan.name, plan.version, planned.bin, plan.file_format)
     try:
         record = read_document(store, shard_record_key(plan.name, plan.version, planned.bin), ShardRecord)
-        stored = store.stat(key)
-        if stored is None or stored.size != record.size or record.planned_digest != planned_digest:
+        if record.planned_digest != planned_digest:
             return None
-        with store.local_copy(key) as path:
-            return record if file_sha256(path) == record.sha256 else None
+        return record if stored_shard(store, key, record.size) == record.sha256 else None
     except (FileNotFoundError, CorruptionError):
         return None
 
@@ -276,12 +274,12 @@ class _Extraction:
             planned_digest=self._marks[item.bin],
             cells=item.cells,
             nnz=int(counts.indptr[-1]),
-            size=path.stat().st_size,
-            sha256=file_sha256(path),
+            size=path_size(path),
+            sha256=path_sha256(path),
             min_key=item.min_key,
             max_key=item.max_key,
         )
-        store.put(path, shard_key(plan.name, plan.version, item.bin))
+        put_shard(store, path, shard_key(plan.name, plan.version, item.bin, plan.file_format))
         write_document(store, shard_record_key(plan.name, plan.version, item.bin), record)
         self._done.add(item.cells)
 

@@ -23,11 +23,11 @@ class CurriculumFeatures:
 
     ``table`` has ``feature_id``, ``feature_name`` (the id where no symbol is known), and int64 ``sources_measured`` and
     ``cells_measured``: how many of the ingests, and of the selected cells, had the feature among theirs.
-    ``measured`` says for each ingest how many of the features it had.
+    ``measured`` says for each ingest which of the features it had: bool (features,), one array for ingests alike.
     """
 
     table: pl.DataFrame
-    measured: dict[str, int]
+    measured: dict[str, NDArray[np.bool_]]
     schema_digest: str | None
 
 
@@ -59,8 +59,7 @@ def curriculum_features(
             "choose other features or other cells."
         )
     maps = FeatureMaps(table["feature_id"], list(cells_by_ingest), warehouse)
-    measured = {ingest_id: int((found >= 0).sum()) for ingest_id, found in maps.all()}
-    return CurriculumFeatures(table, measured, schema.digest() if schema else None)
+    return CurriculumFeatures(table, _masks(maps, table.height), schema.digest() if schema else None)
 
 
 class FeatureMaps:
@@ -90,6 +89,18 @@ class FeatureMaps:
     def all(self) -> Iterator[tuple[str, NDArray[np.int32]]]:
         """Give every ingest with its map."""
         yield from self._maps.items()
+
+
+def _masks(maps: FeatureMaps, features: int) -> dict[str, NDArray[np.bool_]]:
+    kept: dict[int, NDArray[np.bool_]] = {}
+    masks: dict[str, NDArray[np.bool_]] = {}
+    for ingest_id, found in maps.all():
+        if id(found) not in kept:
+            mask = np.zeros(features, np.bool_)
+            mask[found[found >= 0]] = True
+            kept[id(found)] = mask
+        masks[ingest_id] = kept[id(found)]
+    return masks
 
 
 def feature_map(feature_index: pl.Series, column: pl.Series) -> NDArray[np.int32]:

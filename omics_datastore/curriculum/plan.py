@@ -22,6 +22,7 @@ from omics_datastore.curriculum.plan_model import (
 )
 from omics_datastore.curriculum.release_model import released_ingests, released_left_out, released_terms
 from omics_datastore.curriculum.selection import Selection, cells_left_out, select
+from omics_datastore.curriculum.shard_files import delete_shard, shard_sizes
 from omics_datastore.curriculum.specification import CurriculumSpecification
 from omics_datastore.errors import CorruptionError, InputError
 from omics_datastore.keys import make_curriculum_partition
@@ -32,7 +33,8 @@ from omics_datastore.storage.layout import (
     plan_cells_key,
     plan_features_key,
     plan_key,
-    shard_key,
+    plan_measured_key,
+    shard_file,
     shard_record_key,
 )
 from omics_datastore.storage.object_store import AlreadyExistsError, ObjectStore
@@ -148,16 +150,18 @@ def _make_plan(
         groups.append(group)
         bins += its_bins
     _check_bins(specification, bins, selection.total_cells)
+    ingests = _pinned(selection, features)
     return CurriculumPlan(
         name=specification.name,
         version=version,
         specification=specification.model_dump(mode="json"),
         specification_digest=specification.digest(),
-        ingests=_pinned(selection, features),
+        ingests=ingests,
         feature_schema=specification.features,
         feature_schema_digest=features.schema_digest,
         features_digest=features_digest(features.table),
         features_sha256=files.write_features(features.table),
+        measured_sha256=files.write_measured(ingests, features.measured),
         feature_count=features.table.height,
         obs_columns=layout,
         bin_size=specification.bin_size,
@@ -198,7 +202,7 @@ def _pinned(selection: Selection, features: CurriculumFeatures) -> list[PinnedIn
             source_uri=row["source_uri"],
             source_sha256=row["source_sha256"],
             cells=row["cells"],
-            features_measured=features.measured.get(row["ingest_id"], 0),
+            features_measured=int(features.measured[row["ingest_id"]].sum()),
             citation=_citation(row["uns"]),
         )
         for row in selection.ingests.iter_rows(named=True)
@@ -233,7 +237,9 @@ def _unequal(specification: CurriculumSpecification, bins: list[PlannedBin]) -> 
 
 
 def _whole(plan: CurriculumPlan, store: ObjectStore) -> bool:
-    if store.stat(plan_features_key(plan.name, plan.version)) is None:
+    files = [plan_features_key(plan.name, plan.version)]
+    files += [plan_measured_key(plan.name, plan.version)] if plan.measured_sha256 else []
+    if any(store.stat(key) is None for key in files):
         return False
     return all((stored := store.stat(group.key)) is not None and stored.size == group.size for group in plan.groups)
 
@@ -242,11 +248,12 @@ def _remove_leftovers(plan: CurriculumPlan, store: ObjectStore) -> None:
     """Remove what an earlier plan of this version left that was never finished, or was deleted."""
     name, version = plan.name, plan.version
     folder = curriculum_folder(name, version)
-    planned = {plan_key(name, version), plan_features_key(name, version)}
+    planned = {plan_key(name, version), plan_features_key(name, version), plan_measured_key(name, version)}
     planned.update(plan_cells_key(name, version, group.group) for group in plan.groups)
-    planned.update(shard_key(name, version, item.bin) for item in plan.bins)
+    shards = {shard_file(item.bin, plan.file_format) for item in plan.bins}
     planned.update(shard_record_key(name, version, item.bin) for item in plan.bins)
-    for part in ("plan/", "extract_files/"):
-        for entry in store.entries(f"{folder}{part}"):
-            if entry.key not in planned:
-                store.delete(entry.key)
+    for entry in list(store.entries(f"{folder}plan/")):
+        if entry.key not in planned:
+            store.delete(entry.key)
+    for file in shard_sizes(store, folder).keys() - shards:
+        delete_shard(store, f"{folder}{file}")

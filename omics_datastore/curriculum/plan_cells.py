@@ -4,21 +4,26 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
-from omics_datastore.curriculum.plan_model import CurriculumPlan, PlannedBin, PlannedGroup
+from omics_datastore.curriculum.plan_model import CurriculumPlan, PinnedIngest, PlannedBin, PlannedGroup
 from omics_datastore.errors import CorruptionError
 from omics_datastore.shuffle import permutation
 from omics_datastore.storage.file_digest import file_sha256
-from omics_datastore.storage.layout import plan_cells_key, plan_features_key
+from omics_datastore.storage.layout import plan_cells_key, plan_features_key, plan_measured_key
 from omics_datastore.storage.object_store import ObjectStore
 
 OBS_PREFIX = "obs."
 """What the names of obs columns begin with in a cells file, so that no key of metadata_extra meets another column."""
+
+_MASKS_AT_ONCE = 64
+"""Ingests of a row group of the measured features: a reader need not hold the masks of all."""
 
 
 @dataclass(frozen=True)
@@ -84,11 +89,53 @@ class PlanFiles:
         :param features: The table of :class:`omics_datastore.curriculum.features.CurriculumFeatures`.
         :return: SHA-256 of the file.
         """
-        path = self._store.scratch_path("plan-features")
-        pq.write_table(_plain(features), path, compression="zstd", compression_level=1, store_schema=False)
+        return self._write_table(_plain(features), plan_features_key(self._name, self._version))
+
+    def write_measured(self, ingests: Sequence[PinnedIngest], measured: dict[str, NDArray[np.bool_]]) -> str:
+        """Write which features each ingest measured.
+
+        :param ingests: The pinned ingests: the rows, in this order.
+        :param measured: For each ingest bool (features,).
+        :return: SHA-256 of the file: ``ingest_id``, ``dataset``, ``source_uri``, and ``measured``, a list of booleans.
+        """
+        masks = [measured[ingest.ingest_id] for ingest in ingests]
+        offsets = np.concatenate([[0], np.cumsum([len(mask) for mask in masks])])
+        values = pa.array(np.concatenate(masks))
+        table = pa.table(
+            {
+                "ingest_id": [ingest.ingest_id for ingest in ingests],
+                "dataset": [ingest.dataset for ingest in ingests],
+                "source_uri": [ingest.source_uri for ingest in ingests],
+                "measured": pa.LargeListArray.from_arrays(pa.array(offsets), values),
+            }
+        )
+        return self._write_table(table, plan_measured_key(self._name, self._version), row_group_size=_MASKS_AT_ONCE)
+
+    def _write_table(self, table: pa.Table, key: str, **options: Any) -> str:
+        path = self._store.scratch_path("plan-table")
+        pq.write_table(table, path, compression="zstd", compression_level=1, store_schema=False, **options)
         sha256 = file_sha256(path)
-        self._store.put(path, plan_features_key(self._name, self._version))
+        self._store.put(path, key)
         return sha256
+
+
+def read_measured(store: ObjectStore, plan: CurriculumPlan) -> bytes | None:
+    """Read the table that says which features each pinned ingest measured.
+
+    :param store: Object store.
+    :param plan: The plan.
+    :return: The file's bytes; ``None`` for a plan of an earlier version of Nexus, which has none.
+    :raise CorruptionError: When the file is gone or not what was written.
+    """
+    if plan.measured_sha256 is None:
+        return None
+    key = plan_measured_key(plan.name, plan.version)
+    try:
+        with store.local_copy(key) as path:
+            _check(store, key, path, plan.measured_sha256)
+            return path.read_bytes()
+    except FileNotFoundError as error:
+        raise _lost(store, key) from error
 
 
 def read_features(store: ObjectStore, plan: CurriculumPlan) -> pl.DataFrame:

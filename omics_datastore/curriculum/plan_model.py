@@ -86,9 +86,10 @@ class CurriculumPlan(GrownModel):
     ``features_digest`` covers ids and names of the features in order, ``features_sha256`` the file that lists them.
     ``ontology`` is what the filter's ``descendant_of`` meant, ``left_out_not_primary`` the cells that ``primary_only``
     left out, ``left_out_by_caps`` the cells that each cap left out of those that had come so far.
+    ``measured_sha256`` is of the table of measured genes, which plans of earlier versions of Nexus lack.
     """
 
-    later_fields: ClassVar[tuple[str, ...]] = ("left_out_by_caps",)
+    later_fields: ClassVar[tuple[str, ...]] = ("left_out_by_caps", "measured_sha256")
 
     name: str
     version: int
@@ -109,7 +110,13 @@ class CurriculumPlan(GrownModel):
     ontology: OntologyTerms | None = None
     left_out_not_primary: int = 0
     left_out_by_caps: tuple[CellsLeftOut, ...] = ()
+    measured_sha256: str | None = None
     nexus_version: str
+
+    @property
+    def file_format(self) -> str:
+        """Return the format of the shards, ``h5ad`` or ``zarr``."""
+        return str(self.specification["output"]["format"])
 
 
 class ShardRecord(BaseModel):

@@ -13,25 +13,29 @@ import polars as pl
 from omics_datastore.curriculum.extract import planned_digests, read_shard_record
 from omics_datastore.curriculum.loaders import loader_snippets
 from omics_datastore.curriculum.plan import read_plan
-from omics_datastore.curriculum.plan_cells import read_features
+from omics_datastore.curriculum.plan_cells import read_features, read_measured
 from omics_datastore.curriculum.plan_model import CurriculumPlan, ShardRecord
 from omics_datastore.curriculum.release_model import CurriculumRelease, ExtractMetadata, ReleasedShard
+from omics_datastore.curriculum.shard_files import shard_sizes
 from omics_datastore.curriculum.specification import CurriculumSpecification
+from omics_datastore.curriculum.zarr_shard import collection_metadata
 from omics_datastore.errors import CorruptionError
 from omics_datastore.keys import make_curriculum_partition
 from omics_datastore.query.filters import CellFilter, Condition
 from omics_datastore.storage.documents import write_document
 from omics_datastore.storage.layout import (
+    collection_key,
     curriculum_folder,
     extract_metadata_key,
     genes_key,
+    measured_genes_key,
     release_key,
-    shard_key,
+    shard_file,
     shard_name,
 )
 from omics_datastore.storage.object_store import ObjectStore
 
-_SHARD = re.compile(r"extract_\d+\.h5ad")
+_SHARD = re.compile(r"extract_\d+\.h5ad|dataset_\d+")
 
 
 def release_curriculum(
@@ -58,9 +62,14 @@ def release_curriculum(
     features = read_features(store, plan)
     genes = features.write_csv().encode()
     metadata = _json(extract_metadata(plan).model_dump(mode="json"))
+    measured = read_measured(store, plan)
     store.write(genes_key(name, version), genes)
+    if measured is not None:
+        store.write(measured_genes_key(name, version), measured)
     store.write(extract_metadata_key(name, version), metadata)
     release = _release(plan, records, hashlib.sha256(genes).hexdigest(), hashlib.sha256(metadata).hexdigest())
+    if plan.file_format == "zarr":
+        store.write(collection_key(name, version), collection_metadata())
     write_document(store, release_key(name, version), release)
     return release
 
@@ -82,7 +91,8 @@ def extract_metadata(plan: CurriculumPlan) -> ExtractMetadata:
         category_metadata={
             column.name: column.categories or [] for column in plan.obs_columns if column.kind == "category"
         },
-        filenames=[_file(item.bin) for item in plan.bins],
+        # Relative to the folder of the metadata, so that a path or a gs:// address before it makes it whole.
+        filenames=[shard_file(item.bin, plan.file_format) for item in plan.bins],
         limits=list(accumulate(sizes)),
         shard_size=plan.bin_size,
         last_shard_size=sizes[-1],
@@ -138,9 +148,8 @@ def _checked_records(
         for item, record in zip(plan.bins, found, strict=True):
             if record is None or record.cells != item.cells:
                 pool.shutdown(wait=False, cancel_futures=True)
-                raise CorruptionError(
-                    f"{partition} lacks {shard_name(item.bin)} as it was planned; extract again, then release."
-                )
+                shard = shard_name(item.bin, plan.file_format)
+                raise CorruptionError(f"{partition} lacks {shard} as it was planned; extract again, then release.")
             records.append(record)
             if on_progress is not None:
                 on_progress(sum(done.cells for done in records), plan.total_cells)
@@ -149,10 +158,11 @@ def _checked_records(
 
 
 def _refuse_others(plan: CurriculumPlan, store: ObjectStore, partition: str) -> None:
-    planned = {shard_key(plan.name, plan.version, item.bin) for item in plan.bins}
-    for entry in store.entries(f"{curriculum_folder(plan.name, plan.version)}extract_files/"):
-        if entry.key not in planned and _SHARD.fullmatch(entry.key.rpartition("/")[2]):
-            raise CorruptionError(f"{store.uri(entry.key)} is no shard of {partition}; delete it, then release.")
+    folder = curriculum_folder(plan.name, plan.version)
+    planned = {shard_file(item.bin, plan.file_format) for item in plan.bins}
+    for file in shard_sizes(store, folder):
+        if file not in planned and _SHARD.fullmatch(file.rpartition("/")[2]):
+            raise CorruptionError(f"{store.uri(folder + file)} is no shard of {partition}; delete it, then release.")
 
 
 def _release(
@@ -178,7 +188,7 @@ def _release(
         total_nnz=sum(record.nnz for record in records),
         shards=[
             ReleasedShard(
-                file=_file(record.bin),
+                file=shard_file(record.bin, plan.file_format),
                 cells=record.cells,
                 group=item.group,
                 nnz=record.nnz,
@@ -196,13 +206,9 @@ def _release(
         ontology=plan.ontology,
         left_out_not_primary=plan.left_out_not_primary,
         left_out_by_caps=plan.left_out_by_caps,
+        measured_genes_sha256=plan.measured_sha256,
         nexus_version=plan.nexus_version,
     )
-
-
-def _file(bin_number: int) -> str:
-    # Relative to the folder of the metadata, so that a path or a gs:// address before it makes it whole.
-    return f"extract_files/{shard_name(bin_number)}"
 
 
 def _distinct(texts: Iterable[str | None]) -> list[str]:

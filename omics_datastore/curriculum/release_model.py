@@ -30,7 +30,7 @@ class CurriculumRelease(GrownModel):
     ``ontology`` has the version of the ontologies, and what the filter's ``descendant_of`` meant.
     """
 
-    later_fields: ClassVar[tuple[str, ...]] = ("left_out_by_caps",)
+    later_fields: ClassVar[tuple[str, ...]] = ("left_out_by_caps", "measured_genes_sha256")
 
     name: str
     version: int
@@ -56,6 +56,7 @@ class CurriculumRelease(GrownModel):
     ontology: OntologyTerms | None = None
     left_out_not_primary: int = 0
     left_out_by_caps: tuple[CellsLeftOut, ...] = ()
+    measured_genes_sha256: str | None = None
     nexus_version: str
 
 

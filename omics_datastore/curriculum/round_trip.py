@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from omics_datastore.curriculum.plan_model import CurriculumPlan
+from omics_datastore.curriculum.shard_files import local_shard, open_shard
 from omics_datastore.ingest.configuration import DatasetConfig
 from omics_datastore.ingest.feature_ids import strip_version
 from omics_datastore.ingest.formats.as_h5ad import as_h5ad
@@ -62,18 +63,16 @@ def _sample(
 ) -> list[tuple[str, int, str, NDArray[Any], NDArray[Any]]]:
     import anndata
 
-    with store.local_copy(shard_key(plan.name, plan.version, number)) as path:
-        shard = anndata.read_h5ad(path, backed="r")
-        try:
-            rows = np.sort(permutation(shard.n_obs, "round-trip", number)[:cells])
-            part = shard[rows].to_memory()
-        finally:
-            shard.file.close()
-    genes = part.var_names.to_numpy(str)
+    key = shard_key(plan.name, plan.version, number, plan.file_format)
+    with local_shard(store, key) as path, open_shard(path) as shard:
+        frame = anndata.io.read_elem(shard["obs"])
+        rows = np.sort(permutation(len(frame), "round-trip", number)[:cells])
+        matrix = anndata.io.sparse_dataset(shard["X"])[rows]
+        genes = anndata.io.read_elem(shard["var"]).index.to_numpy(str)
     found = []
-    for row in range(part.n_obs):
-        obs = part.obs.iloc[row]
-        counts = part.X[row].toarray().ravel()
+    for place, row in enumerate(rows):
+        obs = frame.iloc[row]
+        counts = matrix[place].toarray().ravel()
         found.append((str(obs["ingest_id"]), int(obs["cell_index"]), str(obs["original_id"]), genes, counts))
     return found
 

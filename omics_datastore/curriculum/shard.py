@@ -1,4 +1,4 @@
-"""The one place that writes shards: a small interface, and the ``.h5ad`` writer behind it.
+"""The one place that writes shards: a small interface, and the ``.h5ad`` writer behind it (zarr: ``zarr_shard``).
 
 A shard is an ordinary gzip+shuffle HDF5 file, but made with ISA-L and direct chunk writes (format of a chunk:
 HDF5 file format specification, filters 1 ``deflate`` and 2 ``shuffle``). The layout of the groups is anndata's
@@ -49,6 +49,16 @@ class CountsMatrix:
         """Return the number of rows."""
         return len(self.indptr) - 1
 
+    def int32_indptr(self) -> NDArray[np.int32]:
+        """Return ``indptr`` as shards hold it.
+
+        :return: int32 (cells + 1,).
+        :raise ValueError: When there are too many counts.
+        """
+        if self.indptr[-1] > np.iinfo(np.int32).max:
+            raise ValueError("a shard holds at most 2**31 - 1 counts")
+        return self.indptr.astype(np.int32, copy=False)
+
 
 class ShardWriter(ABC):
     """Write shards that share their features and their obs columns."""
@@ -57,7 +67,7 @@ class ShardWriter(ABC):
     def write(self, path: Path, counts: CountsMatrix, first_position: int, obs: pl.DataFrame) -> None:
         """Write one shard; the same input gives the same bytes.
 
-        :param path: File to make.
+        :param path: File to make, or folder, as the format has it.
         :param counts: The matrix.
         :param first_position: Place of the first cell in the curriculum; the others follow it.
         :param obs: One row a cell, one column an obs column of the layout, by name.
@@ -96,11 +106,7 @@ class H5adShardWriter(ShardWriter):
 
     @cached_property
     def _var(self) -> "pd.DataFrame":
-        import pandas as pd
-
-        ids = np.array(self._features["feature_id"].to_list(), dtype=object)
-        names = np.array(self._features["feature_name"].to_list(), dtype=object)
-        return pd.DataFrame({"feature_id": ids, "feature_name": names}, index=pd.Index(ids, dtype=object))
+        return var_frame(self._features)
 
     def _write_counts(self, file: "h5py.File", counts: CountsMatrix) -> None:
         group = file.create_group("X")
@@ -108,9 +114,7 @@ class H5adShardWriter(ShardWriter):
         group.attrs.update({"encoding-type": "csr_matrix", "encoding-version": "0.1.0", "shape": shape})
         self._write_vector(group, "data", counts.data)
         self._write_vector(group, "indices", counts.indices)
-        if counts.indptr[-1] > np.iinfo(np.int32).max:
-            raise ValueError("a shard holds at most 2**31 - 1 counts")
-        self._write_vector(group, "indptr", counts.indptr.astype(np.int32, copy=False))
+        self._write_vector(group, "indptr", counts.int32_indptr())
 
     def _write_vector(self, group: "h5py.Group", name: str, values: NDArray[Any]) -> None:
         if not self._compress or not len(values):
@@ -133,14 +137,31 @@ def shard_writer(features: pl.DataFrame, layout: list[ObsColumn], file_format: s
 
     :param features: Columns ``feature_id``, ``feature_name``.
     :param layout: The obs columns in order.
-    :param file_format: ``h5ad``.
-    :param compression: ``gzip`` or ``none``.
+    :param file_format: ``h5ad`` or ``zarr``.
+    :param compression: One of the format's.
     :return: The writer.
     :raise ValueError: For another format.
     """
+    if file_format == "zarr":
+        from omics_datastore.curriculum.zarr_shard import ZarrShardWriter
+
+        return ZarrShardWriter(features, layout, compression)
     if file_format != "h5ad":
         raise ValueError(f"no shard writer for {file_format}")
     return H5adShardWriter(features, layout, compression)
+
+
+def var_frame(features: pl.DataFrame) -> "pd.DataFrame":
+    """Make the var of every shard.
+
+    :param features: Columns ``feature_id``, ``feature_name``.
+    :return: A frame of both, the ids being its index too.
+    """
+    import pandas as pd
+
+    ids = np.array(features["feature_id"].to_list(), dtype=object)
+    names = np.array(features["feature_name"].to_list(), dtype=object)
+    return pd.DataFrame({"feature_id": ids, "feature_name": names}, index=pd.Index(ids, dtype=object))
 
 
 def obs_frame(obs: pl.DataFrame, layout: list[ObsColumn], first_position: int) -> "pd.DataFrame":

@@ -27,6 +27,9 @@ DEFAULT_OBS_COLUMNS = (
 PRIMARY = "is_primary_data"
 PRIMARY_ONLY = "primary_only"
 
+COMPRESSIONS = {"h5ad": ("gzip", "none"), "zarr": ("lz4", "zstd", "none")}
+"""The compressions of a format, the usual one first."""
+
 NotYet = "is not available in this version of Nexus"
 
 
@@ -55,9 +58,23 @@ class OutputConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    format: Literal["h5ad"] = "h5ad"
-    compression: Literal["gzip", "none"] = "gzip"
+    format: Literal["h5ad", "zarr"] = "h5ad"
+    compression: Literal["gzip", "lz4", "zstd", "none"] = "gzip"
     dtype: Literal["float32"] = "float32"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _usual_compression(cls, content: Any) -> Any:
+        if isinstance(content, dict) and content.get("format") == "zarr" and "compression" not in content:
+            return {**content, "compression": COMPRESSIONS["zarr"][0]}
+        return content
+
+    @model_validator(mode="after")
+    def _check_compression(self) -> "OutputConfig":
+        known = COMPRESSIONS[self.format]
+        if self.compression not in known:
+            raise ValueError(f"{self.format} shards have no compression {self.compression}; use {' or '.join(known)}")
+        return self
 
 
 class CurriculumSpecification(GrownModel):

@@ -12,6 +12,7 @@ from pathlib import Path
 from pydantic import BaseModel, ValidationError
 
 from omics_datastore.curriculum.release_model import CurriculumRelease
+from omics_datastore.curriculum.shard_files import is_file_shard, local_shard, open_shard
 from omics_datastore.errors import CorruptionError, InputError
 from omics_datastore.keys import make_curriculum_partition
 from omics_datastore.storage.layout import curriculum_folder
@@ -56,27 +57,29 @@ def trace_in_store(release: CurriculumRelease, cells: Sequence[str], store: Obje
     found: dict[str, CellOrigin] = {}
     for number, names in asked.items():
         file = release.shards[number].file
-        for origin in _trace(release, file, names, lambda file=file: store.local_copy(f"{folder}{file}")):  # type: ignore[misc]
+        for origin in _trace(release, file, names, lambda file=file: local_shard(store, f"{folder}{file}")):  # type: ignore[misc]
             found[origin.cell] = origin
     return [found[cell] for cell in cells]
 
 
 def trace_in_shard(path: Path, cells: Sequence[str]) -> list[CellOrigin]:
-    """Trace cells of a shard file, with the release that lies beside its folder.
+    """Trace cells of a shard, with the release that lies beside its folder.
 
-    :param path: The shard, in a copy of a curriculum's folder.
+    :param path: The shard, an ``.h5ad`` file or a zarr group, in a copy of a curriculum's folder.
     :param cells: Names of cells, as the shard's ``obs_names`` have them.
     :return: One origin a cell, in the order asked.
     :raise InputError: When the shard or its release is not there, or the shard has no such cell.
     """
-    beside = path.resolve().parent.parent / "release.json"
+    path = path.resolve()
+    beside = path.parents[1 if is_file_shard(path.name) else 2] / "release.json"
     try:
         release = CurriculumRelease.model_validate(json.loads(beside.read_bytes()))
     except FileNotFoundError:
         raise InputError(f"{path} has no release: there is no {beside}, which says where its cells are from.") from None
     except (OSError, ValueError, ValidationError) as error:
         raise InputError(f"{beside} cannot be read as a release of Nexus.") from error
-    return _trace(release, f"extract_files/{path.name}", cells, lambda: nullcontext(path))
+    file = path.relative_to(beside.parent).as_posix()
+    return _trace(release, file, cells, lambda: nullcontext(path))
 
 
 def _trace(
@@ -86,10 +89,9 @@ def _trace(
     opened: Callable[[], AbstractContextManager[Path]],
 ) -> list[CellOrigin]:
     import anndata
-    import h5py
 
     try:
-        with opened() as path, h5py.File(path) as shard:
+        with opened() as path, open_shard(path) as shard:
             obs = anndata.io.read_elem(shard["obs"])
     except (OSError, KeyError) as error:
         raise InputError(f"the shard {file} cannot be read ({error}); build the curriculum again.") from error

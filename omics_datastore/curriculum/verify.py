@@ -11,6 +11,7 @@ import numpy as np
 from omics_datastore.curriculum.plan import read_plan
 from omics_datastore.curriculum.plan_cells import read_features
 from omics_datastore.curriculum.plan_model import CurriculumPlan, ObsColumn, PlannedBin
+from omics_datastore.curriculum.shard_files import local_shard
 from omics_datastore.shuffle import permutation
 from omics_datastore.storage.layout import shard_key, shard_name
 from omics_datastore.storage.object_store import ObjectStore
@@ -52,22 +53,22 @@ def verify_curriculum(name: str, version: int, store: ObjectStore, *, random_sha
         try:
             shard = _open(store, plan, number)
         except Exception as error:  # noqa: BLE001 - whatever a reader raises means that a trainer cannot read it
-            problems.append(f"{shard_name(number)} cannot be opened: {error}")
+            problems.append(f"{shard_name(number, plan.file_format)} cannot be opened: {error}")
             continue
         found = [*_against_plan(shard, plan, plan.bins[number], features)]
         if first is None:
             first = shard
         else:
             found += _against_first(shard, first)
-        problems += [f"{shard_name(number)}: {problem}" for problem in found]
-    return Verification([shard_name(number) for number in numbers], problems)
+        problems += [f"{shard_name(number, plan.file_format)}: {problem}" for problem in found]
+    return Verification([shard_name(number, plan.file_format) for number in numbers], problems)
 
 
 def _open(store: ObjectStore, plan: CurriculumPlan, number: int) -> "anndata.AnnData":
     import anndata
 
-    with store.local_copy(shard_key(plan.name, plan.version, number)) as path:
-        return anndata.read_h5ad(path)
+    with local_shard(store, shard_key(plan.name, plan.version, number, plan.file_format)) as path:
+        return anndata.read_h5ad(path) if path.is_file() else anndata.read_zarr(path)
 
 
 def _against_plan(

@@ -8,6 +8,7 @@ from omics_datastore.curriculum.feature_schema import COMPUTED, load_feature_sch
 from omics_datastore.curriculum.plan import check_specification, read_plan
 from omics_datastore.curriculum.release_model import CurriculumRelease, read_release
 from omics_datastore.curriculum.selection import Selection
+from omics_datastore.curriculum.shard_files import count_shards, shard_sizes
 from omics_datastore.curriculum.specification import CurriculumSpecification, with_written_defaults
 from omics_datastore.errors import CorruptionError, InputError
 from omics_datastore.keys import KEY_PATTERN, check_key, make_curriculum_partition
@@ -21,8 +22,6 @@ from omics_datastore.storage.layout import (
 )
 from omics_datastore.storage.object_store import AlreadyExistsError, ObjectStore
 from omics_datastore.warehouse.warehouse import Warehouse
-
-_SHARDS = "extract_files/"
 
 
 class Resolution(NamedTuple):
@@ -186,7 +185,7 @@ def curriculum_status(store: ObjectStore, name: str, version: int) -> Curriculum
     :param version: Version.
     :return: Its status; shards are counted, not checked.
     """
-    shards = sum(1 for _ in store.entries(f"{curriculum_folder(name, version)}{_SHARDS}"))
+    shards = count_shards(store, curriculum_folder(name, version))
     release = _release_or_none(store, name, version)
     if release is not None:
         return CurriculumStatus(name, version, "released", release.total_cells, len(release.shards), shards)
@@ -206,8 +205,8 @@ def is_complete(store: ObjectStore, release: CurriculumRelease) -> bool:
     :return: Whether nothing is missing.
     """
     folder = curriculum_folder(release.name, release.version)
-    sizes = {entry.key: entry.size for entry in store.entries(f"{folder}{_SHARDS}")}
-    return all(sizes.get(f"{folder}{shard.file}") == shard.size for shard in release.shards)
+    sizes = shard_sizes(store, folder)
+    return all(sizes.get(shard.file) == shard.size for shard in release.shards)
 
 
 def _same_content(release: CurriculumRelease, selection: Selection, store: ObjectStore) -> bool:

@@ -1,10 +1,11 @@
 """The object store of a laptop: a folder, with writes that appear whole by renaming."""
 
+import errno
 import os
 import shutil
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from omics_datastore.storage.object_store import AlreadyExistsError, ObjectStore, StoredObject, check_object_key
@@ -58,7 +59,7 @@ class FolderStore(ObjectStore):
                     raise AlreadyExistsError(key) from None
         finally:
             partial.unlink(missing_ok=True)
-        _flush_folder(target.parent)
+        _flush_path(target.parent)
 
     def put(self, local: Path, key: str) -> None:
         target = self.path(key)
@@ -93,13 +94,46 @@ class FolderStore(ObjectStore):
             partial.replace(target)
         finally:
             partial.unlink(missing_ok=True)
-        _flush_folder(target.parent)
+        _flush_path(target.parent)
 
     def scratch_path(self, name: str) -> Path:
         with self._scratch_lock:
             if self._scratch is None:
                 self._scratch = ScratchFolder(self._root)
             return self._scratch.new_path(name)
+
+    def put_folder(self, local: Path, prefix: str) -> None:
+        target = self._folder(prefix)
+        for path in sorted(local.rglob("*")):
+            _flush_path(path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        replaced = self.scratch_path("replaced")
+        try:
+            while True:
+                with suppress(FileNotFoundError):
+                    target.rename(replaced)
+                try:
+                    local.rename(target)
+                    break
+                except OSError as error:
+                    if error.errno == errno.EXDEV:  # another file system
+                        copied = self.scratch_path("partial")
+                        shutil.copytree(local, copied)
+                        shutil.rmtree(local)
+                        local = copied
+                    elif error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                        raise
+                shutil.rmtree(replaced, ignore_errors=True)
+        finally:
+            shutil.rmtree(replaced, ignore_errors=True)
+        _flush_path(target.parent)
+
+    @contextmanager
+    def local_folder(self, prefix: str) -> Iterator[Path]:
+        folder = self._folder(prefix)
+        if not folder.is_dir():
+            raise FileNotFoundError(f"there is nothing below {folder}")
+        yield folder
 
     @contextmanager
     def local_copy(self, key: str) -> Iterator[Path]:
@@ -139,6 +173,12 @@ class FolderStore(ObjectStore):
     def delete(self, key: str) -> None:
         self.path(key).unlink(missing_ok=True)
 
+    def delete_folder(self, prefix: str) -> None:
+        removed = self.scratch_path("removed")
+        with suppress(FileNotFoundError):
+            self._folder(prefix).rename(removed)
+        shutil.rmtree(removed, ignore_errors=True)
+
     def _folder(self, prefix: str) -> Path:
         return self.path(prefix.rstrip("/")) if prefix.strip("/") else self._root
 
@@ -157,8 +197,8 @@ def _flush(descriptor: int) -> None:
     os.fsync(descriptor)
 
 
-def _flush_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
+def _flush_path(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

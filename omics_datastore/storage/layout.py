@@ -11,6 +11,11 @@ REPORTS = "reports/"
 PIPELINES = "pipelines/"
 TASKS = "tasks/"
 
+SHARDS = "extract_files/"
+"""Where the shards of a version lie below its folder."""
+COLLECTION = f"{SHARDS}collection.zarr/"
+"""Where they lie when they are zarr groups."""
+
 
 def task_folder(root_run: str, step: str, number: int) -> str:
     """Return the folder of a pipeline task's configuration and result, with a slash at its end."""
@@ -102,14 +107,25 @@ def plan_cells_key(name: str, version: int, group: int) -> str:
     return f"{curriculum_folder(name, version)}plan/cells_{group:06d}.parquet"
 
 
-def shard_name(bin_number: int) -> str:
-    """Return the file name of a shard; readers sort these names."""
-    return f"extract_{bin_number:06d}.h5ad"
+def shard_name(bin_number: int, file_format: str) -> str:
+    """Return the name of a shard; readers sort these names. ``zarr`` shards are groups, ``h5ad`` shards files."""
+    return f"dataset_{bin_number:06d}" if file_format == "zarr" else f"extract_{bin_number:06d}.h5ad"
 
 
-def shard_key(name: str, version: int, bin_number: int) -> str:
-    """Return the key of a shard."""
-    return f"{curriculum_folder(name, version)}extract_files/{shard_name(bin_number)}"
+def shard_file(bin_number: int, file_format: str) -> str:
+    """Return where a shard lies below the folder of its version."""
+    folder = COLLECTION if file_format == "zarr" else SHARDS
+    return f"{folder}{shard_name(bin_number, file_format)}"
+
+
+def shard_key(name: str, version: int, bin_number: int, file_format: str) -> str:
+    """Return the key of a shard, or the folder of its objects without a slash at its end."""
+    return f"{curriculum_folder(name, version)}{shard_file(bin_number, file_format)}"
+
+
+def collection_key(name: str, version: int) -> str:
+    """Return the key of the group that makes the zarr shards of a version a collection."""
+    return f"{curriculum_folder(name, version)}{COLLECTION}zarr.json"
 
 
 def shard_record_key(name: str, version: int, bin_number: int) -> str:
@@ -120,6 +136,16 @@ def shard_record_key(name: str, version: int, bin_number: int) -> str:
 def extract_metadata_key(name: str, version: int) -> str:
     """Return the key of the metadata file that training clients read."""
     return f"{curriculum_folder(name, version)}extract_metadata.json"
+
+
+def plan_measured_key(name: str, version: int) -> str:
+    """Return the key of the table that says which features each pinned ingest measured."""
+    return f"{curriculum_folder(name, version)}plan/measured_genes.parquet"
+
+
+def measured_genes_key(name: str, version: int) -> str:
+    """Return the key of the same table where readers look for it."""
+    return f"{curriculum_folder(name, version)}measured_genes.parquet"
 
 
 def genes_key(name: str, version: int) -> str:

@@ -4,14 +4,19 @@ Keys are relative POSIX paths below the store's root (``inbox/lung.h5ad``). An o
 not at all, and an object that was written is never changed in place.
 """
 
+import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from omics_datastore.errors import InputError
 from omics_datastore.storage.file_digest import file_sha256
+
+_FILES_AT_ONCE = 8
+"""Files of a folder that are sent or fetched side by side."""
 
 
 class AlreadyExistsError(Exception):
@@ -122,6 +127,50 @@ class ObjectStore(ABC):
         :raise FileNotFoundError: When there is no such object.
         """
 
+    def put_folder(self, local: Path, prefix: str) -> None:
+        """Move the files of a local folder into the store; whatever else lies below the prefix is deleted.
+
+        The objects appear one by one, unless a store can do better: what names them must be written after them.
+
+        :param local: Folder to move; it is gone afterwards.
+        :param prefix: Prefix of the objects that ends in ``/``.
+        """
+        files = {f"{prefix}{path.relative_to(local).as_posix()}": path for path in local.rglob("*") if path.is_file()}
+        with ThreadPoolExecutor(_FILES_AT_ONCE, thread_name_prefix="put-folder") as pool:
+            for _ in pool.map(lambda key: self.put(files[key], key), sorted(files)):
+                pass
+        for entry in list(self.entries(prefix, hidden=True)):
+            if entry.key not in files:
+                self.delete(entry.key)
+        shutil.rmtree(local)
+
+    @contextmanager
+    def local_folder(self, prefix: str) -> Iterator[Path]:
+        """Give a local folder with the objects below a prefix while a ``with`` block runs; never write to it.
+
+        :param prefix: Prefix of the objects that ends in ``/``.
+        :return: A context manager that yields the path.
+        :raise FileNotFoundError: When there is no such object.
+        """
+        keys = [entry.key for entry in self.entries(prefix, hidden=True)]
+        if not keys:
+            raise FileNotFoundError(f"there is nothing below {self.uri(prefix.rstrip('/'))}")
+        folder = self.scratch_path("folder")
+
+        def fetch(key: str) -> None:
+            target = folder / key.removeprefix(prefix)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with self.local_copy(key) as path:
+                shutil.copyfile(path, target)
+
+        try:
+            with ThreadPoolExecutor(_FILES_AT_ONCE, thread_name_prefix="local-folder") as pool:
+                for _ in pool.map(fetch, keys):
+                    pass
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
     @abstractmethod
     def stat(self, key: str) -> StoredObject | None:
         """Return an object's listing entry.
@@ -161,6 +210,14 @@ class ObjectStore(ABC):
         :param prefix: ``""`` or a prefix that ends in ``/``.
         :return: Names without slashes.
         """
+
+    def delete_folder(self, prefix: str) -> None:
+        """Delete all objects below a prefix; there may be none.
+
+        :param prefix: Prefix of the objects that ends in ``/``.
+        """
+        for entry in list(self.entries(prefix, hidden=True)):
+            self.delete(entry.key)
 
     @abstractmethod
     def delete(self, key: str) -> None:

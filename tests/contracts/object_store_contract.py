@@ -225,6 +225,24 @@ class ObjectStoreContract:
             assert path.read_bytes() == b"content"
         assert store.read("x") == b"content"
 
+    def test_put_folder_and_local_folder(self, store: ObjectStore) -> None:
+        for content in ({"a": b"1", "deep/er/b": b"22", ".hidden/c": b""}, {"a": b"one", "deep/d": b"4"}):
+            local = store.scratch_path("folder")
+            for name, text in content.items():
+                (local / name).parent.mkdir(parents=True, exist_ok=True)
+                (local / name).write_bytes(text)
+            store.put_folder(local, "all/these/")
+            assert not local.exists()
+            found = {entry.key: store.read(entry.key) for entry in store.entries("all/", hidden=True)}
+            assert found == {f"all/these/{name}": text for name, text in content.items()}
+            with store.local_folder("all/these/") as folder:
+                files = [path for path in folder.rglob("*") if path.is_file()]
+                copied = {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
+            assert copied == content
+        for missing in ("all/those/", "nowhere/"):
+            with pytest.raises(FileNotFoundError), store.local_folder(missing):
+                pass
+
     def test_scratch_paths_are_free_and_never_listed(self, store: ObjectStore) -> None:
         first, second = store.scratch_path("a"), store.scratch_path("a")
         assert first != second

@@ -147,7 +147,7 @@ def test_the_extract_pipeline_runs_as_compiled_from_plan_to_release_and_in_parts
     release = read_release(store, "t-cells", version)
     assert [shard.cells for shard in release.shards] == [10, 10, 10, 5]
 
-    shard = store.path(shard_key("t-cells", version, 2))
+    shard = store.path(shard_key("t-cells", version, 2, "h5ad"))
     bytes_before = shard.read_bytes()
     shard.unlink()
     part = {"root": store.root, "extract_config_keys": [_extract(store, version, "again", groups=[2, 3])]}

@@ -31,7 +31,7 @@ _SAMPLED_CELLS = 24
             "cells_round_trip", EXTRACT, "Sampled cells equal their source files, count by count.", CURRICULA
         ),
     ],
-    description="The shards of a curriculum: `extract_<bin>.h5ad`, equal in genes, obs columns and categories.",
+    description="The shards of a curriculum, `.h5ad` files or zarr groups, equal in genes, obs columns and categories.",
 )
 def extract(
     context: dg.AssetExecutionContext, store: StoreResource, warehouse: WarehouseResource, pipelines: PipelinesResource
@@ -69,7 +69,7 @@ def extract(
             "first_shards": table(
                 [
                     {
-                        "shard": shard_name(r.bin),
+                        "shard": shard_name(r.bin, plan.file_format),
                         "cells": r.cells,
                         "nonzeros": r.nnz,
                         "bytes": r.size,

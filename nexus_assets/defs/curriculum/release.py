@@ -64,8 +64,11 @@ def release(context: dg.AssetExecutionContext, store: StoreResource, pipelines: 
             "shards": len(made.shards),
             "bytes": sum(shard.size for shard in made.shards),
             "genes": made.feature_count,
-            "load_with_anndata": _program(placed_loader(made, "anndata", objects)),
-            "load_with_cellarium_ml": _program(placed_loader(made, "cellarium-ml", objects)),
+            **{
+                f"load_with_{library.replace('-', '_')}": _program(placed_loader(made, library, objects))
+                for library in ("anndata", "cellarium-ml", "annbatch")
+                if library in made.loaders
+            },
             "sources": table([ingest.model_dump(exclude={"citation"}) for ingest in made.ingests]),
             "citations": dg.MetadataValue.md("\n".join(f"* {citation}" for citation in made.citations) or "none"),
         },

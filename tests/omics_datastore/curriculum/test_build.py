@@ -215,7 +215,7 @@ def test_killed_at_any_write_and_run_again_gives_the_same_tree(world: World, pla
             writes += 1
         run(world.store)
         assert tree(world) == expected
-    assert writes == (2 + 2 + 3 if planned else 2 + 1 + 1)
+    assert writes == (2 + 2 + 4 if planned else 2 + 2 + 1)
 
 
 def test_damaged_plan_is_noticed(world: World) -> None:

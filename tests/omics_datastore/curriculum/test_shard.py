@@ -123,5 +123,5 @@ def test_same_input_gives_the_same_bytes_later_and_elsewhere(tmp_path: Path) -> 
 
 
 def test_unknown_format() -> None:
-    with pytest.raises(ValueError, match="zarr"):
-        shard_writer(FEATURES, LAYOUT, "zarr", "gzip")
+    with pytest.raises(ValueError, match="parquet"):
+        shard_writer(FEATURES, LAYOUT, "parquet", "gzip")
