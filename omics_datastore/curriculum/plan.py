@@ -161,7 +161,7 @@ def _make_plan(
         feature_schema_digest=features.schema_digest,
         features_digest=features_digest(features.table),
         features_sha256=files.write_features(features.table),
-        measured_sha256=files.write_measured(ingests, features.measured),
+        measured_sha256=files.write_measured([ingest for ingest in ingests if ingest.cells], features.measured),
         feature_count=features.table.height,
         obs_columns=layout,
         bin_size=specification.bin_size,
@@ -202,7 +202,7 @@ def _pinned(selection: Selection, features: CurriculumFeatures) -> list[PinnedIn
             source_uri=row["source_uri"],
             source_sha256=row["source_sha256"],
             cells=row["cells"],
-            features_measured=int(features.measured[row["ingest_id"]].sum()),
+            features_measured=int(features.measured[row["ingest_id"]].sum()) if row["cells"] else 0,
             citation=_citation(row["uns"]),
         )
         for row in selection.ingests.iter_rows(named=True)

@@ -94,7 +94,7 @@ class PlanFiles:
     def write_measured(self, ingests: Sequence[PinnedIngest], measured: dict[str, NDArray[np.bool_]]) -> str:
         """Write which features each ingest measured.
 
-        :param ingests: The pinned ingests: the rows, in this order.
+        :param ingests: The pinned ingests that have cells: the rows, in this order.
         :param measured: For each ingest bool (features,).
         :return: SHA-256 of the file: ``ingest_id``, ``dataset``, ``source_uri``, and ``measured``, a list of booleans.
         """
