@@ -60,7 +60,8 @@ images:
 	docker build --file deploy/Dockerfile --build-arg PYTHON_DIGEST=$(PYTHON_DIGEST) --tag nexus-platform:$(TAG) .
 	docker build --file deploy/worker.Dockerfile --build-arg PYTHON_DIGEST=$(PYTHON_DIGEST) --tag nexus-worker:$(TAG) .
 
-# Nexus beside a floor program and its peers; CELLS, FILES and REPEATS say how much, ARGS may name peers' interpreters.
+# Nexus beside a floor program, anndata and peers, verified. CELLS, FILES and REPEATS say how much; ARGS may name the
+# interpreters of peers (--tiledbsoma-python, --annbatch-python), run all but Nexus and the floor --once, --json and --plot.
 CELLS ?= 100000
 FILES ?= 10
 REPEATS ?= 3

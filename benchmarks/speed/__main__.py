@@ -4,8 +4,10 @@ import argparse
 import json
 import os
 import platform
+import shutil
 import statistics
 import sys
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,9 +15,13 @@ from typing import Any
 from benchmarks.speed import nexus_functions
 from benchmarks.speed.contestants import CONTESTANTS, Measured, measure
 from benchmarks.speed.corpus import Corpus, make_corpus
-from benchmarks.speed.verify import verify
+from benchmarks.speed.stages import CPU
+from benchmarks.speed.verify import MADE, Sources, verify
+from omics_datastore.warehouse.parquet_layout import RANGE_READS
 
-STAGES = ("ingest", "extract", "extract_1_percent")
+STAGES = ("ingest", "extract", "extract_exact", "extract_grouped", "extract_1_percent")
+SUBSET = "extract_1_percent"
+"""Not all cells: measured by how much faster it is than all."""
 
 
 def main(arguments: list[str]) -> int:
@@ -36,21 +42,7 @@ def main(arguments: list[str]) -> int:
         return 2
     pythons = {"tiledbsoma": asked.tiledbsoma_python, "annbatch": asked.annbatch_python}
     names = [name for name in asked.only or CONTESTANTS if pythons.get(name, sys.executable)]
-    runs: dict[str, list[Measured]] = {name: [] for name in names}
-    verified: dict[str, int] = {}
-    for turn in range(asked.repeats + 1):  # the first turn warms the page cache and is not counted
-        for name in names:
-            once = asked.once and name not in ("nexus", "floor")
-            if (turn == 0 and name != "nexus") or (once and turn > 1):
-                continue
-            kept = folder / "nexus_kept" if turn == 0 else None
-            measured = measure(name, sources, pythons.get(name) or sys.executable, folder, kept)
-            if kept is not None:
-                verified = verify(sources, sorted(kept.glob("extracts/everything/v1/extract_files/*.h5ad")))
-                _remove(kept)
-            else:
-                runs[name].append(measured)
-                sys.stderr.write(f"{turn} {name}: {json.dumps(measured.reported)}\n")
+    runs, verified = run_in_turn(asked, names, pythons, sources, folder)
     result = summarise(runs, verified, sources)
     sys.stdout.write(table(result) + "\n")
     if asked.json:
@@ -62,76 +54,133 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def summarise(runs: dict[str, list[Measured]], verified: dict[str, int], sources: list[Path]) -> dict[str, Any]:
+def run_in_turn(
+    asked: argparse.Namespace, names: Sequence[str], pythons: Mapping[str, str], sources: list[Path], folder: Path
+) -> tuple[dict[str, list[Measured]], dict[str, dict[str, int]]]:
+    """Run the contestants in turn, in one order and the other.
+
+    :param asked: What the command line says.
+    :param names: The contestants.
+    :param pythons: Interpreters of those that have their own.
+    :param sources: The source files.
+    :param folder: Where everything goes.
+    :return: The counted runs of each, and what was verified.
+    """
+    runs: dict[str, list[Measured]] = {name: [] for name in names}
+    verified: dict[str, dict[str, int]] = {}
+    known = None if asked.unverified else Sources(sources)
+    for turn in range(asked.repeats + 1):  # the first turn warms the page cache and is not counted
+        for name in names if turn % 2 else names[::-1]:
+            own = name in ("nexus", "floor")
+            if not own and (turn == 0 or (asked.once and turn > 1)):
+                continue
+            kept = folder / f"{name}_kept" if turn == (0 if own else 1) and known is not None else None
+            measured = measure(name, sources, pythons.get(name) or sys.executable, folder, kept)
+            if kept is not None and known is not None:
+                verified |= _verify_all(name, known, kept)
+            if turn:
+                runs[name].append(measured)
+            sys.stderr.write(f"{turn} {name}: {json.dumps(measured.reported)}\n")
+    return runs, verified
+
+
+def _verify_all(name: str, sources: Sources, kept: Path) -> dict[str, dict[str, int]]:
+    """Verify everything that a contestant made, and remove it."""
+    verified = {}
+    for made, (where, column) in MADE.items():
+        if made.partition(",")[0] == name:
+            verified[made] = verify(sources, sorted(kept.glob(where)), column)
+    shutil.rmtree(kept)
+    return verified
+
+
+def summarise(
+    runs: dict[str, list[Measured]], verified: dict[str, dict[str, int]], sources: list[Path]
+) -> dict[str, Any]:
     """Sum up runs.
 
     :param runs: Runs of each contestant.
-    :param verified: What was compared with the sources.
+    :param verified: For each contestant, what was compared with the sources.
     :param sources: The source files.
-    :return: A JSON document: settings, and for each contestant and stage the cells a second, least, median and most.
+    :return: A JSON document: settings, and for each contestant and stage the cells a second, and a CPU second.
     """
     contestants = {}
     for name, each in runs.items():
         if not each:
             continue
-        rates: dict[str, Any] = {}
-        for stage in STAGES:
-            values = sorted(run.reported["cells"] / run.reported[stage] for run in each if stage in run.reported)
-            if stage == "extract_1_percent":
-                values = sorted(run.reported["extract"] / run.reported[stage] for run in each if stage in run.reported)
-            if values:
-                rates[stage] = {"least": values[0], "median": statistics.median(values), "most": values[-1]}
         first = each[0].reported
         contestants[name] = {
             "runs": len(each),
-            "cells_per_second": rates,
+            "cells_per_second": _rates(each, ""),
+            "cells_per_cpu_second": _rates(each, CPU),
             "store_bytes_per_cell": first.get("store_bytes", 0) / first["cells"],
             "shard_bytes_per_cell": first["shard_bytes"] / first["cells"],
             "peak_bytes": max(run.peak_bytes for run in each),
         }
-    cells = next(iter(runs.values()))[0].reported["cells"]
     return {
         "measured": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": f"{os.cpu_count()} x {platform.machine()}, Python {platform.python_version()}",
+        "load_average": round(os.getloadavg()[2], 1),
         "settings": {
-            "cells": cells,
+            "cells": next(run.reported["cells"] for each in runs.values() for run in each),
             "files": len(sources),
             "source_bytes": sum(source.stat().st_size for source in sources),
             "bin_size": nexus_functions.BIN_SIZE,
             "processes": nexus_functions.PROCESSES,
             "memory_bytes_a_process": nexus_functions.MEMORY_BYTES,
+            "parquet": RANGE_READS.model_dump(),
         },
         "verified": verified,
         "contestants": contestants,
     }
 
 
+def _rates(runs: list[Measured], unit: str) -> dict[str, dict[str, float]]:
+    """Return cells a second of each stage, or of CPU; of the subset how much faster it is than all cells."""
+    rates: dict[str, dict[str, float]] = {}
+    for stage in STAGES:
+        measured = [run.reported for run in runs if stage in run.reported]
+        each = [
+            (one["extract" + unit] if stage == SUBSET else one["cells"]) / max(one[stage + unit], 0.01)
+            for one in measured
+        ]
+        if each:
+            rates[stage] = {"least": min(each), "median": statistics.median(each), "most": max(each)}
+    return rates
+
+
 def table(result: dict[str, Any]) -> str:
-    """Return the result as a Markdown table.
+    """Return the result as Markdown: rates in cells a second, and a CPU second; what was verified.
 
     :param result: Of :func:`summarise`.
-    :return: The table, rates in cells a second.
+    :return: The tables.
     """
-    lines = [
-        "| | ingest | extract | 1 % filter against all | store B/cell | shard B/cell | peak MB | runs |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
-    for name, each in result["contestants"].items():
-        cells = []
-        for stage in STAGES:
-            rate = each["cells_per_second"].get(stage)
-            form = "{:,.0f} ({:,.0f}-{:,.0f})" if stage != "extract_1_percent" else "{:.1f}x ({:.1f}-{:.1f})"
-            cells.append(form.format(rate["median"], rate["least"], rate["most"]) if rate else "-")
-        sizes = [f"{each[key]:,.0f}" if each[key] else "-" for key in ("store_bytes_per_cell", "shard_bytes_per_cell")]
-        memory = f"{each['peak_bytes'] / 1e6:,.0f}"
-        lines.append(f"| {name} | {' | '.join([*cells, *sizes, memory, str(each['runs'])])} |")
+    names = "ingest | extract | exact | grouped | 1 % against all"
+    lines = []
+    for unit, title in (("cells_per_second", "cells a second"), ("cells_per_cpu_second", "cells a CPU second")):
+        last = " | store B/cell | shard B/cell | peak MB | runs" if unit == "cells_per_second" else ""
+        lines += [f"| {title} | {names}{last} |", "|---" * (6 + last.count("|")) + "|"]
+        for name, each in result["contestants"].items():
+            cells = [_shown(each[unit].get(stage), stage) for stage in STAGES]
+            if last:
+                sizes = (each[key] for key in ("store_bytes_per_cell", "shard_bytes_per_cell"))
+                cells += [f"{size:,.0f}" if size else "-" for size in sizes]
+                cells += [f"{each['peak_bytes'] / 1e6:,.0f}", str(each["runs"])]
+            lines.append(f"| {name} | {' | '.join(cells)} |")
+        lines.append("")
+    for name, compared in result["verified"].items():
+        lines.append(
+            f"Verified {name}: totals of {compared['cells']:,} cells and {compared['genes']:,} genes, "
+            f"{compared['exact_cells']} cells exactly."
+        )
     return "\n".join(lines)
 
 
-def _remove(folder: Path) -> None:
-    import shutil
-
-    shutil.rmtree(folder)
+def _shown(rate: dict[str, float] | None, stage: str) -> str:
+    if rate is None:
+        return "-"
+    form = "{:,.1f}x ({:,.1f}-{:,.1f})" if stage == SUBSET else "{:,.0f} ({:,.0f}-{:,.0f})"
+    return form.format(rate["median"], rate["least"], rate["most"])
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -140,6 +189,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--files", type=int, default=10)
     parser.add_argument("--repeats", type=int, default=3, help="counted runs of each contestant")
     parser.add_argument("--once", action="store_true", help="run all but nexus and the floor once only")
+    parser.add_argument("--unverified", action="store_true", help="do not compare the shards with the sources")
     parser.add_argument("--data", type=Path, help="folder of .h5ad files to use instead of making some")
     parser.add_argument("--folder", type=Path, default=Path("build/bench"), help="where everything goes")
     parser.add_argument("--only", nargs="+", choices=list(CONTESTANTS))

@@ -4,8 +4,9 @@ It has no warehouse between files and shards, so there is nothing that could be 
 """
 
 import sys
-import time
 from pathlib import Path
+
+from benchmarks.speed.stages import Stages, run_contestant
 
 
 def main(sources: list[Path], folder: Path) -> dict[str, float]:
@@ -18,20 +19,18 @@ def main(sources: list[Path], folder: Path) -> dict[str, float]:
     import anndata
     from annbatch import DatasetCollection
 
-    started = time.perf_counter()
-    DatasetCollection(str(folder / "collection.zarr")).add_adatas([str(source) for source in sources], shuffle=True)
-    done = time.perf_counter()
+    stages = Stages()
+    with stages.measure("extract"):
+        DatasetCollection(str(folder / "collection.zarr")).add_adatas([str(source) for source in sources], shuffle=True)
     cells = 0
     for source in sources:
         cells += anndata.read_h5ad(source, backed="r").n_obs
     return {
         "cells": cells,
-        "extract": done - started,
+        **stages.seconds,
         "shard_bytes": sum(path.stat().st_size for path in (folder / "collection.zarr").rglob("*") if path.is_file()),
     }
 
 
 if __name__ == "__main__":
-    from benchmarks.speed.contestants import run_contestant
-
     run_contestant(main, sys.argv[1:])

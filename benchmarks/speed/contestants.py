@@ -1,12 +1,12 @@
 """Who runs, and how one run is measured: a program of its own, its seconds and the memory of all of its processes."""
 
 import json
+import shutil
 import subprocess
-import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,16 +27,6 @@ class Measured:
     peak_bytes: int
 
 
-def run_contestant(main: Callable[[list[Path], Path], dict[str, float]], arguments: Sequence[str]) -> None:
-    """Be the program of a contestant: ``FOLDER SOURCE…``; print what it reports as JSON.
-
-    :param main: Takes the sources and an empty folder.
-    :param arguments: Of the program.
-    """
-    folder, *sources = (Path(argument) for argument in arguments)
-    sys.stdout.write(json.dumps(main(sources, folder)))
-
-
 def measure(name: str, sources: Sequence[Path], python: str, scratch: Path, keep: Path | None = None) -> Measured:
     """Run a contestant once.
 
@@ -48,6 +38,7 @@ def measure(name: str, sources: Sequence[Path], python: str, scratch: Path, keep
     :return: What was measured.
     :raise RuntimeError: When it fails; the message has its last lines.
     """
+    scratch.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=scratch) as parent:
         folder = Path(parent) / name
         folder.mkdir()
@@ -59,6 +50,7 @@ def measure(name: str, sources: Sequence[Path], python: str, scratch: Path, keep
         if process.returncode:
             raise RuntimeError(f"{name} failed:\n{err[-2000:]}")
         if keep is not None:
+            shutil.rmtree(keep, ignore_errors=True)  # of a run that was broken off
             folder.rename(keep)
     return Measured(json.loads(out), peak)
 

@@ -1,12 +1,12 @@
 """The floor: h5py, NumPy, ISA-L and Parquet, as simple as it can be. No check, no obs column, no commit, no resume.
 
-What it does not do is the point: what Nexus does more slowly than this is what its checks and contracts cost.
+What it does not do is the point: what Nexus does more slowly than this is what its checks and contracts cost. A cell
+keeps its key, and its place (file, row), by which the benchmark verifies the shards.
 """
 
 import hashlib
 import os
 import sys
-import time
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -19,10 +19,13 @@ from isal import isal_zlib
 from numpy.typing import NDArray
 from scipy import sparse
 
+from benchmarks.speed.stages import Stages, run_contestant
+
 PROCESSES = 2
 BIN_SIZE = 10_000
-_KEY = "shuffle_key"
+_KEY, _CELL = "shuffle_key", "cell"
 _CHUNK = 1 << 18
+_ROW_GROUP = 512
 
 
 def ingest(asked: tuple[Path, Path, int]) -> int:
@@ -33,37 +36,33 @@ def ingest(asked: tuple[Path, Path, int]) -> int:
     cells = len(pointers) - 1
     keys = np.random.default_rng(number).integers(0, 2**63, cells)
     order = np.argsort(keys)
-    rows = sparse.csr_matrix(matrix, shape=(cells, 2**31 - 1))[order]
-    offsets = pa.array(rows.indptr)
-    table = pa.table(
-        {
-            _KEY: keys[order],
-            "feature_index": pa.ListArray.from_arrays(offsets, pa.array(rows.indices)),
-            "raw_count": pa.ListArray.from_arrays(offsets, pa.array(rows.data)),
-        }
-    )
-    encodings = {
-        _KEY: "PLAIN",
-        "feature_index.list.element": "DELTA_BINARY_PACKED",
-        "raw_count.list.element": "BYTE_STREAM_SPLIT",
+    counts = sparse.csr_matrix(matrix, shape=(cells, 2**31 - 1))
+    names = {"feature_index.list.element": "DELTA_BINARY_PACKED", "raw_count.list.element": "BYTE_STREAM_SPLIT"}
+    options: dict[str, Any] = {
+        "compression": "zstd",
+        "compression_level": 1,
+        "use_dictionary": False,
+        "write_statistics": [_KEY],
+        "column_encoding": {_KEY: "PLAIN", _CELL: "PLAIN", **names},
     }
-    pq.write_table(
-        table,
-        target / f"{number}.parquet",
-        row_group_size=512,
-        compression="zstd",
-        compression_level=1,
-        use_dictionary=False,
-        write_statistics=[_KEY],
-        column_encoding=encodings,
-    )
+    lists = pa.list_(pa.field("element", pa.int32(), nullable=False))
+    types = {_KEY: pa.int64(), _CELL: pa.int64(), "feature_index": lists, "raw_count": lists}
+    schema = pa.schema([pa.field(name, kind, nullable=False) for name, kind in types.items()])
+    with pq.ParquetWriter(target / f"{number}.parquet", schema, **options) as writer:
+        for start in range(0, cells, _ROW_GROUP):
+            chosen = order[start : start + _ROW_GROUP]
+            rows = counts[chosen]
+            offsets = pa.array(rows.indptr)
+            columns = [pa.ListArray.from_arrays(offsets, pa.array(part), lists) for part in (rows.indices, rows.data)]
+            places = pa.array(number * 2**32 + chosen)
+            writer.write_table(pa.Table.from_arrays([pa.array(keys[chosen]), places, *columns], schema=schema))
     return cells
 
 
 def extract(asked: tuple[Path, Path, int, int, int]) -> int:
     """Write one shard: the cells with keys from ``low`` up to, not including, ``high``."""
     store, target, number, low, high = asked
-    keys, lengths, features, counts = [], [], [], []
+    keys, places, lengths, features, counts = [], [], [], [], []
     for path in sorted(store.glob("*.parquet")):
         with pq.ParquetFile(path, memory_map=True) as file:
             groups = [
@@ -75,11 +74,12 @@ def extract(asked: tuple[Path, Path, int, int, int]) -> int:
             for batch in file.iter_batches(1 << 16, row_groups=groups, use_threads=False):
                 found = batch.column(0).to_numpy()
                 first, last = np.searchsorted(found, [low, high])
-                offsets = batch.column(1).offsets.to_numpy()[first : last + 1]
+                offsets = batch.column(2).offsets.to_numpy()[first : last + 1]
                 keys.append(found[first:last])
+                places.append(batch.column(1).to_numpy()[first:last])
                 lengths.append(np.diff(offsets))
-                features.append(batch.column(1).values.to_numpy()[offsets[0] : offsets[-1]])
-                counts.append(batch.column(2).values.to_numpy()[offsets[0] : offsets[-1]])
+                features.append(batch.column(2).values.to_numpy()[offsets[0] : offsets[-1]])
+                counts.append(batch.column(3).values.to_numpy()[offsets[0] : offsets[-1]])
     pointers = np.concatenate([[0], np.cumsum(np.concatenate(lengths))]).astype(np.int32)
     matrix = (np.concatenate(counts).astype(np.float32), np.concatenate(features), pointers)
     order = np.argsort(np.concatenate(keys))
@@ -89,6 +89,7 @@ def extract(asked: tuple[Path, Path, int, int, int]) -> int:
         for name, values in (("data", rows.data), ("indices", rows.indices)):
             _write(file, f"X/{name}", values)
         file["X/indptr"] = rows.indptr
+        file["cell"] = np.concatenate(places)[order]
     with path.open("rb") as written:
         hashlib.file_digest(written, "sha256").hexdigest()
     return len(order)
@@ -126,33 +127,30 @@ def main(sources: list[Path], folder: Path) -> dict[str, float]:
 
     :param sources: The source files.
     :param folder: An empty folder.
-    :return: ``cells``, seconds of ``ingest`` and ``extract``, ``store_bytes`` and ``shard_bytes``.
+    :return: ``cells``, seconds of ``ingest`` and ``extract`` and of their CPU, ``store_bytes`` and ``shard_bytes``.
     """
     store, shards = folder / "store", folder / "shards"
     store.mkdir()
     shards.mkdir()
-    started = time.perf_counter()
-    with ProcessPoolExecutor(PROCESSES) as pool:
+    stages = Stages()
+    with stages.measure("ingest"), ProcessPoolExecutor(PROCESSES) as pool:
         cells = sum(pool.map(ingest, [(source, store, number) for number, source in enumerate(sources)]))
-    ingested = time.perf_counter()
-    keys = np.sort(np.concatenate([pq.read_table(path, columns=[_KEY])[_KEY] for path in store.glob("*.parquet")]))
-    edges = [*(int(key) for key in keys[::BIN_SIZE]), 2**63 - 1]
-    bins = [(store, shards, number, edges[number], edges[number + 1]) for number in range(len(edges) - 1)]
-    with ProcessPoolExecutor(PROCESSES) as pool:
-        extracted = sum(pool.map(extract, bins))
-    done = time.perf_counter()
+    with stages.measure("extract"):
+        tables = [pq.read_table(path, columns=[_KEY])[_KEY] for path in store.glob("*.parquet")]
+        keys = np.sort(np.concatenate(tables))
+        edges = [*(int(key) for key in keys[::BIN_SIZE]), 2**63 - 1]
+        bins = [(store, shards, number, edges[number], edges[number + 1]) for number in range(len(edges) - 1)]
+        with ProcessPoolExecutor(PROCESSES) as pool:
+            extracted = sum(pool.map(extract, bins))
     if extracted != cells:
         raise RuntimeError(f"the floor lost cells: {extracted} of {cells}")
     return {
         "cells": cells,
-        "ingest": ingested - started,
-        "extract": done - ingested,
+        **stages.seconds,
         "store_bytes": sum(path.stat().st_size for path in store.iterdir()),
         "shard_bytes": sum(path.stat().st_size for path in shards.iterdir()),
     }
 
 
 if __name__ == "__main__":
-    from benchmarks.speed.contestants import run_contestant
-
     run_contestant(main, sys.argv[1:])

@@ -2,21 +2,19 @@
 
 import multiprocessing
 import sys
-import time
-from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from omics_datastore.ingest.manifest import IngestManifest
+from benchmarks.speed.stages import Stages, run_contestant
 
 PROCESSES = 2
 BIN_SIZE = 10_000
 BINS_PER_GROUP = 32
 MEMORY_BYTES = 192 * 2**20
 """Cell data that one process holds at once."""
+SHARDS = "extracts/{}/v1/extract_files/*.h5ad"
 
 
 def ingest(asked: tuple[str, list[str]]) -> list[str]:
@@ -77,11 +75,11 @@ def build(root: str, name: str, **specification: Any) -> None:
 
 
 def main(sources: list[Path], folder: Path) -> dict[str, float]:
-    """Ingest, commit, and build curricula: everything, and one cell in a hundred.
+    """Ingest, commit, and build curricula: everything in each order, and one cell in a hundred.
 
     :param sources: The source files.
     :param folder: An empty folder.
-    :return: ``cells``, seconds of ``ingest``, ``extract`` and ``extract_1_percent``, bytes of store and shards.
+    :return: ``cells``, seconds of the stages and of their CPU, bytes of store and shards.
     """
     from omics_datastore.ingest.manifest import read_manifest
     from omics_datastore.storage.open import open_store
@@ -94,30 +92,31 @@ def main(sources: list[Path], folder: Path) -> dict[str, float]:
     root = str(folder)
     store = open_store(root)
     _warm()
-    started = time.perf_counter()
+    stages = Stages()
     keys = [f"inbox/bench/{source.name}" for source in sources]
-    with _pool() as pool:
-        made = pool.map(ingest, [(root, keys[first::PROCESSES]) for first in range(min(PROCESSES, len(keys)))])
-        ids = [ingest_id for some in made for ingest_id in some]
-    manifests = [read_manifest(store, "bench", ingest_id) for ingest_id in ids]
-    open_warehouse("folder", store).load(manifests, datetime.now(UTC))
-    ingested = time.perf_counter()
-    build(root, "everything")
-    extracted = time.perf_counter()
-    build(root, "part", filter=[{"column": "metadata_extra.src_row", "op": "lt", "value": _hundredth(manifests)}])
-    done = time.perf_counter()
-    return {
-        "cells": sum(manifest.cell_count for manifest in manifests),
-        "ingest": ingested - started,
-        "extract": extracted - ingested,
-        "extract_1_percent": done - extracted,
-        "store_bytes": sum(file.size for manifest in manifests for file in manifest.files),
-        "shard_bytes": sum(path.stat().st_size for path in folder.glob("extracts/everything/v1/extract_files/*")),
+    with stages.measure("ingest"):
+        with _pool() as pool:
+            made = pool.map(ingest, [(root, keys[first::PROCESSES]) for first in range(min(PROCESSES, len(keys)))])
+            ids = [ingest_id for some in made for ingest_id in some]
+        manifests = [read_manifest(store, "bench", ingest_id) for ingest_id in ids]
+        open_warehouse("folder", store).load(manifests, datetime.now(UTC))
+    cells = sum(manifest.cell_count for manifest in manifests)
+    part = {"column": "metadata_extra.src_row", "op": "lt", "value": max(1, cells // len(manifests) // 100)}
+    asked: dict[str, dict[str, Any]] = {
+        "extract": {},
+        "extract_exact": {"order": "exact"},
+        "extract_grouped": {"group_by": ["cell_type"]},
+        "extract_1_percent": {"filter": [part]},
     }
-
-
-def _hundredth(manifests: "Sequence[IngestManifest]") -> int:
-    return max(1, sum(manifest.cell_count for manifest in manifests) // len(manifests) // 100)
+    for stage, specification in asked.items():
+        with stages.measure(stage):
+            build(root, stage.replace("_", "-"), **specification)
+    return {
+        "cells": cells,
+        **stages.seconds,
+        "store_bytes": sum(file.size for manifest in manifests for file in manifest.files),
+        "shard_bytes": sum(path.stat().st_size for path in folder.glob(SHARDS.format("extract"))),
+    }
 
 
 def _pool() -> ProcessPoolExecutor:
@@ -135,6 +134,4 @@ def _warm() -> None:
 
 
 if __name__ == "__main__":
-    from benchmarks.speed.contestants import run_contestant
-
     run_contestant(main, sys.argv[1:])
