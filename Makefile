@@ -9,11 +9,14 @@ UV := $(BIN)/uv pip install --quiet
 # The BigQuery emulator pins other libraries, so it has an environment of its own.
 BIGQUERY := .venv-bigquery
 BIGQUERY_PINS := tests/emulators/bigquery/constraints.txt tests/emulators/bigquery/local_bigquery.txt
+# So has the validator of the CELLxGENE schema, which pins an older anndata.
+CELLXGENE := .venv-cellxgene
+CELLXGENE_PINS := deploy/cellxgene-constraints.txt
 
 # The tests start hundreds of Python processes, which would compile every module of Nexus again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo gcp-demo test lint types unit pipelines docs rates bench images pins up clean
+.PHONY: demo gcp-demo test lint types unit cellxgene test-cellxgene pipelines docs rates bench images pins up clean
 .DELETE_ON_ERROR:
 
 demo: $(INSTALLED)
@@ -40,6 +43,13 @@ types: $(INSTALLED)
 unit: $(INSTALLED) $(BIGQUERY)/.installed
 	$(BIN)/pytest -n 2 --dist worksteal
 
+# The environment of the CELLxGENE gate (validation.cellxgene_schema); NEXUS_CELLXGENE_PYTHON names another.
+cellxgene: $(CELLXGENE)/.installed
+
+# The contract of the gate, which `make test` holds over a stand-in, over the real validator; some minutes.
+test-cellxgene: cellxgene
+	$(BIN)/pytest tests/contracts/real_cellxgene.py
+
 # The compiled pipelines are committed; a test checks that they are current.
 pipelines: $(INSTALLED)
 	$(BIN)/python -m kfp_components.compile_pipelines
@@ -54,11 +64,13 @@ rates: $(INSTALLED)
 	$(BIN)/python -m benchmarks.measure_rates
 
 # The two images. PYTHON_DIGEST is the digest of the base image (deploy/README.md), TAG what to call them.
+# CELLXGENE_GATE=with puts the CELLxGENE validator into the worker image, which grows by 1 GB.
 TAG ?= local
+CELLXGENE_GATE ?= without
 images:
 	@test -n "$(PYTHON_DIGEST)" || { echo 'make images PYTHON_DIGEST=sha256:...  (see deploy/README.md)' >&2; exit 2; }
 	docker build --file deploy/Dockerfile --build-arg PYTHON_DIGEST=$(PYTHON_DIGEST) --tag nexus-platform:$(TAG) .
-	docker build --file deploy/worker.Dockerfile --build-arg PYTHON_DIGEST=$(PYTHON_DIGEST) --tag nexus-worker:$(TAG) .
+	docker build --file deploy/worker.Dockerfile --build-arg CELLXGENE=$(CELLXGENE_GATE) --build-arg PYTHON_DIGEST=$(PYTHON_DIGEST) --tag nexus-worker:$(TAG) .
 
 # Nexus beside a floor program, anndata and peers, verified. CELLS, FILES and REPEATS say how much; ARGS may name the
 # interpreters of peers (--tiledbsoma-python, --annbatch-python), run all but Nexus and the floor --once, --json and --plot.
@@ -88,5 +100,11 @@ $(BIGQUERY)/.installed: $(BIGQUERY_PINS) $(INSTALLED)
 		--requirement $(word 2,$(BIGQUERY_PINS))
 	touch $@
 
+$(CELLXGENE)/.installed: $(CELLXGENE_PINS) $(INSTALLED)
+	$(PYTHON) -m venv --without-pip $(CELLXGENE)
+	$(UV) --python $(CELLXGENE)/bin/python --requirement $(CELLXGENE_PINS) \
+		|| $(PIP) --python $(CELLXGENE)/bin/python install $(QUIET) --requirement $(CELLXGENE_PINS)
+	touch $@
+
 clean:
-	rm -rf $(VENV) $(BIGQUERY) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(BIGQUERY) $(CELLXGENE) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -11,9 +11,22 @@ COPY kfp_components kfp_components
 RUN /opt/nexus/bin/pip install --no-cache-dir --constraint constraints.txt . \
     && /opt/nexus/bin/pip check
 
+# The validator of the CELLxGENE schema, for datasets whose sidecar asks for it: 1 GB, so only with CELLXGENE=with.
+FROM python:3.11-slim-bookworm@${PYTHON_DIGEST} AS cellxgene
+ARG CELLXGENE=without
+WORKDIR /src
+COPY deploy/cellxgene-constraints.txt ./
+RUN mkdir /opt/cellxgene \
+    && if [ "$CELLXGENE" = with ]; then \
+        python -m venv /opt/cellxgene \
+        && /opt/cellxgene/bin/pip install --no-cache-dir --constraint cellxgene-constraints.txt cellxgene-schema \
+        && /opt/cellxgene/bin/pip check; \
+    fi
+
 FROM python:3.11-slim-bookworm@${PYTHON_DIGEST}
 RUN useradd --system --uid 10001 --create-home --home-dir /home/nexus nexus
 COPY --from=build /opt/nexus /opt/nexus
+COPY --from=cellxgene /opt/cellxgene /opt/cellxgene
 ENV PATH=/opt/nexus/bin:$PATH \
     PYTHONUNBUFFERED=1
 WORKDIR /home/nexus

@@ -7,6 +7,7 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from omics_datastore.ingest.cellxgene_gate import CellxgeneEnvironment
 from omics_datastore.ingest.configuration import DatasetConfig
 from omics_datastore.ingest.manifest import FileReport, SourceFile
 from omics_datastore.warehouse.parquet_layout import ParquetLayout
@@ -30,6 +31,7 @@ class IngestTaskConfig(TaskConfig):
     sources: list[SourceFile]
     config: DatasetConfig
     parquet: ParquetLayout = ParquetLayout()
+    cellxgene: CellxgeneEnvironment | None = Field(None, description="Where cellxgene-schema is, if it is asked for.")
 
 
 class IngestTaskResult(BaseModel):

@@ -46,6 +46,9 @@ def _pipelines(settings: Settings) -> PipelinesResource:
         "task_memory_bytes": settings.task_memory_mb * 2**20,
         "bins_per_group": settings.bins_per_group,
         "client_calls": settings.client_calls,
+        "cellxgene_python": settings.cellxgene_python,
+        "cellxgene_memory_mb": settings.cellxgene_memory_mb,
+        "cellxgene_seconds": settings.cellxgene_seconds,
     }
     if not settings.is_gcp:
         return LocalPipelinesResource(folder=str(settings.root_path / PIPELINES), **spread)

@@ -11,8 +11,16 @@ from nexus_resources.pipelines.machines import parse_machines
 from omics_datastore.errors import InputError
 
 SCHEME = "gs://"
-DEFAULTS = {"tasks": "32", "workers": "4", "task_memory_mb": "1024", "bins_per_group": "32", "quiet_seconds": "30"}
-"""Defaults that differ from a laptop's: many machines of four cores, and drops that take longer to upload."""
+DEFAULTS = {
+    "tasks": "32",
+    "workers": "4",
+    "task_memory_mb": "1024",
+    "bins_per_group": "32",
+    "quiet_seconds": "30",
+    "cellxgene_python": "/opt/cellxgene/bin/python",
+}
+"""Defaults that differ from a laptop's: many machines of four cores, drops that take longer to upload, and a path in
+the worker image."""
 
 _REQUIRED = {
     "project": "the id of the Google Cloud project",

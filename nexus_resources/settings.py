@@ -35,6 +35,12 @@ class Settings(GcpSettings):
         "dagster", description="Who loads and plans: the Dagster process itself, or a pipeline component."
     )
 
+    cellxgene_python: str = Field(
+        str(Path(__file__).parents[1] / ".venv-cellxgene/bin/python"), description="Python that has cellxgene-schema."
+    )
+    cellxgene_memory_mb: int = Field(8192, ge=1, description="Megabytes that cellxgene-schema may use.")
+    cellxgene_seconds: float = Field(3600, gt=0, description="Seconds that cellxgene-schema may take for a file.")
+
     @property
     def is_gcp(self) -> bool:
         """Return whether Nexus runs on Google Cloud."""

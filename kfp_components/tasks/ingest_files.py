@@ -2,15 +2,17 @@
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 
 from kfp_components.configurations import IngestTaskConfig, IngestTaskResult
 from kfp_components.messages import TaskMessages
 from kfp_components.progress import ProgressWriter
 from kfp_components.tasks.task import run_task
+from omics_datastore.ingest.cellxgene_gate import CellxgeneGate
 from omics_datastore.ingest.manifest import FileReport, SourceFile
 from omics_datastore.storage.object_store import ObjectStore
 
-_Read = Callable[[SourceFile, int, Callable[[int, int], None]], FileReport]
+_Read = Callable[[SourceFile, int, Callable[[int, int], None], CellxgeneGate | None], FileReport]
 
 
 def create_ingest_files_job(root: str, config_key: str) -> None:
@@ -36,7 +38,9 @@ def validate_anndata_job(root: str, config_key: str) -> None:
 def _create(store: ObjectStore, config: IngestTaskConfig, messages: TaskMessages) -> IngestTaskResult:
     from omics_datastore.ingest.create import create_ingest_files
 
-    def read(source: SourceFile, memory: int, on_progress: Callable[[int, int], None]) -> FileReport:
+    def read(
+        source: SourceFile, memory: int, on_progress: Callable[[int, int], None], gate: CellxgeneGate | None
+    ) -> FileReport:
         return create_ingest_files(
             source,
             config.dataset,
@@ -45,6 +49,7 @@ def _create(store: ObjectStore, config: IngestTaskConfig, messages: TaskMessages
             layout=config.parquet,
             memory_limit_bytes=memory,
             on_progress=on_progress,
+            gate=gate,
         )
 
     return _read_all(config, messages, read)
@@ -53,9 +58,11 @@ def _create(store: ObjectStore, config: IngestTaskConfig, messages: TaskMessages
 def _validate(store: ObjectStore, config: IngestTaskConfig, messages: TaskMessages) -> IngestTaskResult:
     from omics_datastore.ingest.create import validate_source
 
-    def read(source: SourceFile, memory: int, on_progress: Callable[[int, int], None]) -> FileReport:
+    def read(
+        source: SourceFile, memory: int, on_progress: Callable[[int, int], None], gate: CellxgeneGate | None
+    ) -> FileReport:
         return validate_source(
-            source, config.dataset, config.config, store, memory_limit_bytes=memory, on_progress=on_progress
+            source, config.dataset, config.config, store, memory_limit_bytes=memory, on_progress=on_progress, gate=gate
         )
 
     return _read_all(config, messages, read)
@@ -69,12 +76,14 @@ def _read_all(config: IngestTaskConfig, messages: TaskMessages, read: _Read) -> 
     memory = max(1, config.memory_limit_bytes // workers)
 
     def read_one(number: int) -> FileReport:
-        report = read(sources[number], memory, lambda done, total: progress.update(number, done, total))
+        report = read(sources[number], memory, lambda done, total: progress.update(number, done, total), gate)
         progress.update(number, 1, 1)
         return report
 
     largest_first = sorted(range(len(sources)), key=lambda number: -sources[number].size)
-    with ThreadPoolExecutor(workers, thread_name_prefix="source") as pool:
+    with ExitStack() as stack:
+        gate = stack.enter_context(CellxgeneGate(config.cellxgene)) if config.cellxgene is not None else None
+        pool = stack.enter_context(ThreadPoolExecutor(workers, thread_name_prefix="source"))
         futures = {number: pool.submit(read_one, number) for number in largest_first}
         try:
             reports = [futures[number].result() for number in range(len(sources))]

@@ -136,6 +136,30 @@ def _kfp(session: Session) -> str:  # noqa: ARG001
     return f"kfp {done.stdout.strip()}"
 
 
+def _cellxgene(session: Session) -> str:
+    from nexus_resources.deployment import deployment_resources
+    from nexus_resources.pipelines.resource import PipelinesResource
+    from omics_datastore.ingest.cellxgene_gate import CellxgeneGate
+    from omics_datastore.ingest.sidecars import read_sidecars
+
+    asking = [
+        dataset
+        for dataset, content in read_sidecars(session.store).items()
+        if isinstance(rules := content.get("validation"), dict) and rules.get("cellxgene_schema") in ("warn", "block")
+    ]
+    pipelines = deployment_resources(session.settings)["pipelines"]
+    environment = pipelines.cellxgene() if isinstance(pipelines, PipelinesResource) else None
+    if environment is None:
+        return "not set"
+    try:
+        with CellxgeneGate(environment) as gate:
+            return f"cellxgene-schema {gate.version()}"
+    except InputError as error:
+        if asking:
+            raise ComplaintError(f"{', '.join(asking)}: {error}") from error
+        return "not installed, and no dataset asks for it; 'make cellxgene' installs it"
+
+
 def _warehouse(session: Session) -> str:
     ingests = session.warehouse.ingests()
     return f"{ingests.height} ingests, {int(ingests['is_current'].sum())} current"
@@ -147,6 +171,7 @@ _LOCAL: dict[str, Callable[[Session], str]] = {
     "disk space": _space,
     "hard links": _links,
     "pipeline tasks": _kfp,
+    "cellxgene-schema": _cellxgene,
 }
 _WORKING: dict[str, Callable[[Session], str]] = {
     "file handles": _handles,

@@ -38,15 +38,21 @@ def ingest(paths: Sequence[str], dataset: str | None, config: Path | None, valid
     session = open_session(writes=True)
     if config is not None:
         with_mapping(session.store, parse_yaml(DatasetConfig, _content(config), str(config)), str(config))
-    results = []
+    results, refused = [], []
     with fetched(session.store, paths) as local:
         for key, sources in group_by_dataset(local, dataset).items():
-            report = ingest_dataset(session, key, sources, config, validate_only=validate_only)
+            try:
+                report = ingest_dataset(session, key, sources, config, validate_only=validate_only)
+            except InputError as error:  # the other datasets do not suffer from it
+                refused.append(str(error))
+                continue
             results.append(report)
             if not as_json:
                 _print_report(report, validate_only=validate_only)
-    if as_json:
+    if as_json and results:
         print_json([result.model_dump(mode="json") for result in results])
+    if refused:
+        raise InputError("\n".join(refused))
 
 
 def ingest_dataset(

@@ -24,6 +24,7 @@ from kfp_components.configurations import (
 )
 from kfp_components.results import read_result
 from nexus_resources.pipelines.job import JobIdentity, PipelineJob
+from omics_datastore.ingest.cellxgene_gate import CellxgeneEnvironment
 from omics_datastore.ingest.configuration import DatasetConfig
 from omics_datastore.ingest.manifest import FileReport, SourceFile
 from omics_datastore.keys import digest
@@ -80,6 +81,7 @@ class RequestWriter:
         *,
         validate_only: bool,
         parquet: ParquetLayout = RANGE_READS,
+        cellxgene: CellxgeneEnvironment | None = None,
     ) -> PipelineJob:
         """Ask for ingest files, or for reports only.
 
@@ -88,10 +90,13 @@ class RequestWriter:
         :param config: Its configuration.
         :param validate_only: Write no ingest files.
         :param parquet: How ingest files are laid out, for the warehouse they go to.
+        :param cellxgene: Where tasks find cellxgene-schema; they are told when the dataset asks for it.
         :return: The job.
         """
         shares = spread_by_size(sources, self._spread.tasks)
         common = {"dataset": dataset, "config": config, "parquet": parquet}
+        if config.validation.cellxgene_schema != "off":
+            common["cellxgene"] = cellxgene
         tasks = self._write(IngestTaskConfig, [{**common, "sources": share} for share in shares])
         keys = [task.config_key for task in tasks]
         if validate_only:

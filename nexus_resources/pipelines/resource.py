@@ -7,6 +7,7 @@ import dagster as dg
 from nexus_resources.pipelines.local import LocalPipelines
 from nexus_resources.pipelines.observer import PipelineObserver
 from nexus_resources.pipelines.runner import PipelineRunner
+from omics_datastore.ingest.cellxgene_gate import CellxgeneEnvironment
 
 
 class PipelinesResource(dg.ConfigurableResource, ABC):  # type: ignore[type-arg]
@@ -18,6 +19,7 @@ class PipelinesResource(dg.ConfigurableResource, ABC):  # type: ignore[type-arg]
     ``retry_seconds``, then after twice as many each time. A job older than ``timeout_seconds`` is cancelled, with 0
     none is; one that no run waits for is cancelled after ``orphan_grace_minutes``.
     Where we keep the history of jobs, the newest ``keep_jobs`` stay and all that are younger than ``keep_days``.
+    ``cellxgene_python`` is the Python that tasks find cellxgene-schema with.
     """
 
     tasks: int = 2
@@ -31,10 +33,21 @@ class PipelinesResource(dg.ConfigurableResource, ABC):  # type: ignore[type-arg]
     orphan_grace_minutes: float = 30.0
     keep_jobs: int = 50
     keep_days: float = 14.0
+    cellxgene_python: str = ""
+    cellxgene_memory_mb: int = 8192
+    cellxgene_seconds: float = 3600.0
 
     @abstractmethod
     def runner(self) -> PipelineRunner:
         """Return the runner."""
+
+    def cellxgene(self) -> CellxgeneEnvironment | None:
+        """Return where tasks find cellxgene-schema; ``None`` when nobody said."""
+        if not self.cellxgene_python:
+            return None
+        return CellxgeneEnvironment(
+            python=self.cellxgene_python, memory_mb=self.cellxgene_memory_mb, seconds=self.cellxgene_seconds
+        )
 
     def observers(self) -> list[PipelineObserver]:
         """Return who else hears of a job besides the Dagster log; a terminal's progress bar, for example."""

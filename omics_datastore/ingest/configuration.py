@@ -20,7 +20,15 @@ class ValidationConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     max_file_bytes: int | None = Field(None, gt=0, description="Refuse larger source files.")
+    cellxgene_schema: Literal["off", "warn", "block"] = Field(
+        "off", description="Run cellxgene-schema over .h5ad files, and warn of its errors or refuse files for them."
+    )
     required_obs: tuple[str, ...] = Field((), description="obs columns that must exist after mapping and hold no null.")
+
+    @field_validator("cellxgene_schema", mode="before")
+    @classmethod
+    def _take_a_bare_off(cls, value: object) -> object:
+        return "off" if value is False else value  # what YAML 1.1 makes of it
 
 
 class DatasetConfig(BaseModel):

@@ -4,8 +4,10 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from omics_datastore.ingest.cellxgene_check import asked_version, check_cellxgene
+from omics_datastore.ingest.cellxgene_gate import CellxgeneGate
 from omics_datastore.ingest.checked import keep_checked, read_checked
-from omics_datastore.ingest.configuration import DatasetConfig
+from omics_datastore.ingest.configuration import DatasetConfig, ValidationConfig
 from omics_datastore.ingest.conversion import Conversion, convert
 from omics_datastore.ingest.formats.as_h5ad import as_h5ad
 from omics_datastore.ingest.ingest_files import IngestFileWriter
@@ -34,6 +36,7 @@ def create_ingest_files(
     layout: ParquetLayout | None = None,
     memory_limit_bytes: int = DEFAULT_MEMORY_LIMIT,
     on_progress: Progress | None = None,
+    gate: CellxgeneGate | None = None,
 ) -> FileReport:
     """Check a source file and write its ingest files, the manifest last.
 
@@ -47,10 +50,12 @@ def create_ingest_files(
     :param layout: Row groups and encodings; by default those for range reads.
     :param memory_limit_bytes: Bytes of cell data to hold at once.
     :param on_progress: Called now and then.
+    :param gate: The validator cellxgene-schema, for datasets that ask for it.
     :return: The report; a refused file is a report with errors and leaves nothing behind.
     :raise FileNotFoundError: When the source is gone.
+    :raise InputError: When the dataset asks for cellxgene-schema and it is not there.
     """
-    return _examine(source, dataset, config, store, layout or ParquetLayout(), memory_limit_bytes, on_progress)
+    return _examine(source, dataset, config, store, layout or ParquetLayout(), memory_limit_bytes, on_progress, gate)
 
 
 def validate_source(
@@ -61,6 +66,7 @@ def validate_source(
     *,
     memory_limit_bytes: int = DEFAULT_MEMORY_LIMIT,
     on_progress: Progress | None = None,
+    gate: CellxgeneGate | None = None,
 ) -> FileReport:
     """Check a source file as :func:`create_ingest_files` does, and write nothing but what was found.
 
@@ -72,10 +78,12 @@ def validate_source(
     :param store: Object store of the source.
     :param memory_limit_bytes: Bytes of cell data to hold at once.
     :param on_progress: Called now and then.
+    :param gate: The validator cellxgene-schema, for datasets that ask for it.
     :return: The report.
     :raise FileNotFoundError: When the source is gone.
+    :raise InputError: When the dataset asks for cellxgene-schema and it is not there.
     """
-    return _examine(source, dataset, config, store, None, memory_limit_bytes, on_progress)
+    return _examine(source, dataset, config, store, None, memory_limit_bytes, on_progress, gate)
 
 
 def _examine(
@@ -86,7 +94,9 @@ def _examine(
     layout: ParquetLayout | None,
     memory_limit_bytes: int,
     on_progress: Progress | None,
+    gate: CellxgeneGate | None,
 ) -> FileReport:
+    cellxgene = asked_version(config, gate)
     ingest_id: str | None = None
     sha256: str | None = None
     checks_only = layout is None
@@ -97,10 +107,10 @@ def _examine(
             ingest_id = make_ingest_id(dataset, sha256, config.data_digest())
             known = _known_manifest(store, dataset, ingest_id)
             if known is not None:
-                if known.config["validation"] == config.model_dump(mode="json")["validation"]:
+                if ValidationConfig.model_validate(known.config["validation"]) == config.validation:
                     return _report(source, known)
                 layout = None  # the files stay; whether they may enter is to be checked again
-            checked = read_checked(store, source, sha256, dataset, config) if checks_only else None
+            checked = read_checked(store, source, sha256, dataset, config, cellxgene) if checks_only else None
             if checked is not None:
                 return checked
             scratch = store.scratch_path("ingest")
@@ -115,6 +125,9 @@ def _examine(
                         form.path, dataset, sha256, config, writer, memory_limit_bytes, scratch / "order", on_progress
                     )
                     conversion.findings += form.findings
+                    if cellxgene is not None and gate is not None:
+                        path = form.path if form.same_content else None
+                        conversion.findings += check_cellxgene(store, dataset, config, gate, sha256, path)
                 manifest = _manifest(source, sha256, dataset, ingest_id, config, conversion)
                 if writer is not None:
                     manifest.files = writer.finish(store, dataset)
@@ -135,7 +148,7 @@ def _examine(
             findings=sort_findings(refusal.findings()),
         )
     if checks_only and sha256 is not None:
-        keep_checked(store, report, sha256, dataset, config)
+        keep_checked(store, report, sha256, dataset, config, cellxgene)
     return report
 
 

@@ -4,19 +4,19 @@ What a mapping says becomes part of the configuration of a dataset; its name doe
 ingest, and editing one makes new ingests.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from difflib import get_close_matches
 from typing import Self
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from omics_datastore.errors import InputError
 from omics_datastore.ingest.column_mapping import canonical_target
 from omics_datastore.ingest.configuration import DatasetConfig
+from omics_datastore.ingest.sidecars import read_sidecars
 from omics_datastore.keys import KEY_PATTERN, check_key
 from omics_datastore.storage.documents import parse_yaml
-from omics_datastore.storage.layout import INBOX, MAPPINGS, mapping_key
+from omics_datastore.storage.layout import MAPPINGS, mapping_key
 from omics_datastore.storage.object_store import ObjectStore
 
 _FRAMES = ("obs_mapping", "var_mapping")
@@ -125,16 +125,11 @@ def mapping_users(store: ObjectStore) -> dict[str, list[str]]:
     :param store: Object store.
     :return: Datasets by mapping, each in order.
     """
-    users: dict[str, set[str]] = {}
-    for key in _sidecars(store):
-        try:
-            content = yaml.safe_load(store.read(key))
-        except (FileNotFoundError, yaml.YAMLError, UnicodeDecodeError):
-            continue
-        named = content.get("mapping") if isinstance(content, dict) else None
-        if isinstance(named, str):
-            users.setdefault(named, set()).add(key.rpartition("/")[2].rpartition(".")[0])
-    return {name: sorted(datasets) for name, datasets in users.items()}
+    users: dict[str, list[str]] = {}
+    for dataset, content in read_sidecars(store).items():
+        if isinstance(named := content.get("mapping"), str):
+            users.setdefault(named, []).append(dataset)
+    return users
 
 
 def with_mapping(store: ObjectStore, config: DatasetConfig, where: str) -> DatasetConfig:
@@ -167,14 +162,6 @@ def _merged(frame: str, shared: Mapping[str, str], config: DatasetConfig, where:
             f"{where}: {frame} contradicts the mapping {config.mapping}: {'; '.join(conflicts)}; take one out."
         )
     return {**{source: target for source, target in shared.items() if source not in own}, **own}
-
-
-def _sidecars(store: ObjectStore) -> Iterator[str]:
-    for entry in store.entries(INBOX):
-        folder, _, name = entry.key.removeprefix(INBOX).rpartition("/")
-        stem, dot, suffix = name.rpartition(".")
-        if f"{dot}{suffix}" in (".yaml", ".yml") and folder in ("", stem):
-            yield entry.key
 
 
 def _targets() -> dict[str, tuple[str, ...]]:

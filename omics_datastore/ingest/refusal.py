@@ -5,6 +5,10 @@ from collections.abc import Sequence
 from omics_datastore.errors import InputError
 from omics_datastore.ingest.manifest import Finding
 
+CELLXGENE = "cellxgene-schema"
+CELLXGENE_UNCHECKED = "cellxgene-unchecked"
+"""The validator of another project says what it says, or could not say anything."""
+
 RULES = (
     "readable",
     "size_limit",
@@ -21,6 +25,8 @@ RULES = (
     "reserved_columns",
     "unreadable_columns",
     "uns_kept",
+    CELLXGENE,
+    CELLXGENE_UNCHECKED,
 )
 """Every rule, in the order in which a report lists them."""
 

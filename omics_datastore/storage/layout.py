@@ -82,6 +82,11 @@ def checked_key(dataset: str, mark: str) -> str:
     return f"{REPORTS}{dataset}/checked/{mark}.json"
 
 
+def cellxgene_key(dataset: str, mark: str) -> str:
+    """Return the key of what cellxgene-schema said of a file, by a digest of its content and the version."""
+    return f"{REPORTS}{dataset}/cellxgene/{mark}.json"
+
+
 def curriculum_folder(name: str, version: int) -> str:
     """Return the folder of one version of a curriculum, with a slash at its end."""
     return f"{EXTRACTS}{name}/v{version}/"

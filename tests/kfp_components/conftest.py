@@ -58,8 +58,7 @@ def configure(store: FolderStore) -> Callable[..., str]:
             messages=f"runs/{name}.messages/0000",
             dataset="lung",
             sources=sources,
-            config=DatasetConfig(),
-            **rest,
+            **{"config": DatasetConfig(), **rest},
         )
         write_configuration(store, f"runs/{name}.yaml", config)
         return f"runs/{name}.yaml"

@@ -15,11 +15,14 @@ from nexus_resources.pipelines.errors import PipelineInputError
 from nexus_resources.pipelines.job import JobIdentity, PipelineJob
 from nexus_resources.pipelines.local import LocalPipelines
 from omics_datastore.errors import InputError
+from omics_datastore.ingest.cellxgene_gate import CellxgeneEnvironment
+from omics_datastore.ingest.configuration import DatasetConfig
 from omics_datastore.ingest.manifest import FileReport, SourceFile
 from omics_datastore.storage.documents import write_configuration
 from omics_datastore.storage.folder import FolderStore
 from omics_datastore.storage.layout import INGEST
 from omics_datastore.warehouse.open import open_warehouse
+from tests.cellxgene_stand_in import checked_files, make_stand_in
 from tests.kfp_components.session import said_last
 
 Drop = Callable[..., SourceFile]
@@ -60,6 +63,21 @@ def test_validating_writes_no_ingest_files_and_finds_the_same(
     assert list(store.entries(INGEST)) == []
     create_ingest_files_job(store.root, configure(sources, "create"))
     assert _reports(store, "validate") == _reports(store, "create")
+
+
+def test_the_validator_that_a_dataset_asks_for(
+    store: FolderStore, drop: Drop, configure: Configure, tmp_path: Path
+) -> None:
+    sources = [drop("a"), drop("b", seed=1)]
+    python = make_stand_in(tmp_path / "cellxgene")
+    asked = DatasetConfig.model_validate({"validation": {"cellxgene_schema": "warn"}})
+    key = configure(sources, config=asked, cellxgene=CellxgeneEnvironment(python=python), workers=2)
+    validate_anndata_job(store.root, key)
+    assert [report.findings[-1].rule for report in _reports(store)] == ["cellxgene-schema"] * 2
+    assert sorted(checked_files(python)) == ["a.h5ad", "b.h5ad"]
+    missing = configure(sources, config=asked, cellxgene=CellxgeneEnvironment(python="/nowhere"))
+    with pytest.raises(InputError, match="make it with 'make cellxgene'"):
+        create_ingest_files_job(store.root, missing)
 
 
 def test_a_source_that_is_gone_fails_the_task(store: FolderStore, drop: Drop, configure: Configure) -> None:

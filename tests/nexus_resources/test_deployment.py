@@ -10,6 +10,7 @@ from nexus_resources.pipelines.vertex import VertexPipelines
 from nexus_resources.pipelines.vertex_resource import VertexPipelinesResource
 from nexus_resources.settings import read_settings
 from nexus_resources.stores import StoreResource, WarehouseResource
+from omics_datastore.ingest.cellxgene_gate import CellxgeneEnvironment
 from omics_datastore.storage.cloud_storage import CloudStore
 from omics_datastore.storage.folder import FolderStore
 from omics_datastore.warehouse.folder import FolderWarehouse
@@ -40,6 +41,9 @@ def test_a_laptop_has_folders_and_child_processes() -> None:
     assert (pipelines.tasks, pipelines.workers, pipelines.bins_per_group) == (3, 4, 7)
     assert (pipelines.task_memory_bytes, pipelines.client_calls) == (100 * 2**20, "pipeline")
     assert list(pipelines.observers()) == []
+    validator = pipelines.cellxgene()
+    assert validator is not None
+    assert validator.python.endswith("/.venv-cellxgene/bin/python")
 
 
 def test_google_cloud_has_a_bucket_bigquery_and_vertex(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -65,6 +69,7 @@ def test_google_cloud_has_a_bucket_bigquery_and_vertex(monkeypatch: pytest.Monke
     assert (pipelines.project, pipelines.region, pipelines.root) == ("my-project", "europe-west4", store.root)
     assert (pipelines.spot, pipelines.caching, pipelines.labels) == (True, "off", {"team": "atlas"})
     assert isinstance(pipelines.runner(), VertexPipelines)
+    assert pipelines.cellxgene() == CellxgeneEnvironment(python="/opt/cellxgene/bin/python")
 
 
 def test_an_asset_gets_them_by_name() -> None:

@@ -32,6 +32,7 @@ from nexus_resources.pipelines.requests import (
     spread_by_size,
 )
 from omics_datastore.errors import InputError
+from omics_datastore.ingest.cellxgene_gate import CellxgeneEnvironment
 from omics_datastore.ingest.configuration import DatasetConfig
 from omics_datastore.ingest.manifest import FileReport, SourceFile
 from omics_datastore.storage.documents import parse_yaml, write_document
@@ -88,6 +89,16 @@ def test_a_validation_is_another_pipeline(store: FolderStore, writer: RequestWri
     job = writer.ingest("lung", [source("a")], DatasetConfig(), validate_only=True)
     assert job.pipeline == "validate_pipeline"
     assert [each.dataset for each in read(store, IngestTaskConfig, *job.parameters["config_keys"])] == ["lung"]
+
+
+@pytest.mark.parametrize("level", ["off", "warn"])
+def test_tasks_are_told_of_a_validator_that_is_asked_for(store: FolderStore, writer: RequestWriter, level: str) -> None:
+    config = DatasetConfig.model_validate({"validation": {"cellxgene_schema": level}})
+    environment = CellxgeneEnvironment(python="/cellxgene/python")
+    job = writer.ingest("lung", [source("a")], config, validate_only=True, cellxgene=environment)
+    (told,) = read(store, IngestTaskConfig, *job.parameters["config_keys"])
+    assert told.config == config
+    assert told.cellxgene == (None if level == "off" else environment)
 
 
 def test_load_plan_extract_and_finish(store: FolderStore, writer: RequestWriter) -> None:

@@ -29,6 +29,9 @@ def test_every_field_has_its_variable() -> None:
         "quiet_seconds": "0.5",
         "sensors": "off",
         "client_calls": "pipeline",
+        "cellxgene_python": "/c/bin/python",
+        "cellxgene_memory_mb": "9000",
+        "cellxgene_seconds": "60.0",
     }
     assert set(values) == set(Settings.model_fields) - set(GcpSettings.model_fields)
     settings = read_settings({f"NEXUS_{name.upper()}": value for name, value in values.items()})

@@ -75,7 +75,9 @@ def create_ingest_files(
     validate_only = dg.AssetKey(INGEST_FILES) not in context.selected_asset_keys
     requests = request_writer(context, objects, pipelines, "validate" if validate_only else "ingest")
     layout = layout_for(warehouse.uri)
-    job = requests.ingest(dataset, drop.sources, config, validate_only=validate_only, parquet=layout)
+    job = requests.ingest(
+        dataset, drop.sources, config, validate_only=validate_only, parquet=layout, cellxgene=pipelines.cellxgene()
+    )
     job_id = run_pipeline(context, pipelines, job, REPORT if validate_only else INGEST_FILES).job_id
     report = ValidationReport(dataset=dataset, drop_digest=drop.digest, files=ingest_reports(job))
     key = write_validation_report(objects, report)

@@ -14,10 +14,14 @@ from omics_datastore.ingest.source_kinds import SourceKind
 
 @dataclass(frozen=True)
 class H5adForm:
-    """An ``.h5ad`` file with the content of a source, and warnings of what is not in it."""
+    """An ``.h5ad`` file with the content of a source, and warnings of what is not in it.
+
+    ``same_content`` tells whether it is the source itself, or the source unpacked.
+    """
 
     path: Path
     findings: list[Finding] = field(default_factory=list)
+    same_content: bool = False
 
 
 @contextmanager
@@ -32,7 +36,7 @@ def as_h5ad(source: LocalSource, config: DatasetConfig, memory_limit_bytes: int,
     :raise RefusedSourceError: When the source is damaged, contradicts itself or is not of its kind.
     """
     if source.kind is SourceKind.H5AD:
-        yield H5adForm(source.path)
+        yield H5adForm(source.path, same_content=True)
         return
     scratch.mkdir(parents=True)
     try:
@@ -48,12 +52,12 @@ def _convert(source: LocalSource, config: DatasetConfig, memory_limit_bytes: int
         from omics_datastore.ingest.formats.unpack import unpack, unpacked_limit
 
         unpack(source.path, target, unpacked_limit(source.path.stat().st_size, largest))
-        return H5adForm(target)
+        return H5adForm(target, same_content=True)
     if source.kind is SourceKind.TENX:
         from omics_datastore.ingest.formats.tenx import convert_tenx
 
         findings = convert_tenx(source.path, target, memory_limit_bytes)
-        return H5adForm(source.path) if findings is None else H5adForm(target, findings)
+        return H5adForm(source.path, same_content=True) if findings is None else H5adForm(target, findings)
     if source.kind is SourceKind.MATRIX_MARKET:
         from omics_datastore.ingest.formats.matrix_market import convert_matrix_market
 

@@ -290,8 +290,13 @@ def test_reports_are_listed_shown_and_exported(nexus: Nexus, tmp_path: Path) -> 
     source.obs.index = ["=cmd()", *source.obs.index[1:]]
     source.X[1] = 0
     source.write_h5ad(tmp_path / "lung.h5ad")
-    assert nexus("ingest", tmp_path / "lung.h5ad", "--validate-only").code == 0
-    (row,) = nexus("reports", "list", "--json").json()
+    make_source(negative=True).write_h5ad(tmp_path / "bad.h5ad")
+    outcome = nexus("ingest", tmp_path / "bad.h5ad", tmp_path / "lung.h5ad", "--validate-only")
+    assert outcome.code == 2
+    assert outcome.err.splitlines()[-1].startswith(f"nexus: {tmp_path}/bad.h5ad: ")
+    assert outcome.out.endswith("Dataset lung is valid: 6 cells from 1 files.\n")  # for all that
+    bad, row = nexus("reports", "list", "--json").json()
+    assert (bad["dataset"], bad["status"], bad["files"], bad["refused"]) == ("bad", "refused", 1, 1)
     assert (row["dataset"], row["status"], row["files"], row["refused"]) == ("lung", "valid", 1, 0)
     shown = nexus("reports", "show", "lung", "--json").json()
     assert {item["status"] for item in shown} == {"valid"}
@@ -300,7 +305,7 @@ def test_reports_are_listed_shown_and_exported(nexus: Nexus, tmp_path: Path) -> 
     rows = list(csv.DictReader(exported.splitlines()))
     assert [item["message"] for item in rows] == [item["message"] or "" for item in shown]
     assert "lung.h5ad" in nexus("reports", "show", "lung").out
-    assert "there are lung" in nexus("reports", "show", "heart").sentence()
+    assert "there are bad, lung" in nexus("reports", "show", "heart").sentence()
     assert "give one" in nexus("reports", "show", "lung", "--csv", "--json").sentence()
 
 

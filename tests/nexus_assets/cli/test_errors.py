@@ -226,6 +226,7 @@ class TestDoctor:
         assert found["definitions"] == "13 assets"
         assert found["warehouse"] == "0 ingests, 0 current"
         assert found["pipeline tasks"].startswith("kfp 2.")
+        assert "cellxgene-schema" in found
 
     def test_a_root_that_cannot_be_written(self, tmp_path: Path) -> None:
         (tmp_path / "file").write_text("not a folder")
@@ -237,10 +238,18 @@ class TestDoctor:
         assert rows["python"]["state"] == "ok"
         assert rows["dagster instance"]["state"] == "FAILED"
 
-    def test_a_broken_instance(self, used: Nexus) -> None:
+    def test_a_broken_instance_and_a_validator_that_is_asked_for(
+        self, used: Nexus, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("NEXUS_CELLXGENE_PYTHON", "/nowhere/python")
+        (used.root / "inbox/heart.yaml").write_text("validation: {cellxgene_schema: warn}\n")
         (used.root / "dagster/dagster.yaml").write_text("storage: nonsense\n")
         outcome = used("doctor", "--json")
         assert outcome.code == 2
         failed = [row for row in json.loads(outcome.out) if row["state"] == "FAILED"]
-        assert [row["check"] for row in failed] == ["dagster instance"]
-        assert "mend its dagster.yaml" in failed[0]["found"]
+        assert [row["check"] for row in failed] == ["cellxgene-schema", "dagster instance"]
+        assert failed[0]["found"].startswith(
+            "heart: validation.cellxgene_schema needs cellxgene-schema in an environment"
+        )
+        assert "make it with 'make cellxgene'" in failed[0]["found"]
+        assert "mend its dagster.yaml" in failed[1]["found"]
