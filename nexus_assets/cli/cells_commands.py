@@ -90,6 +90,16 @@ def values(column: str, where: Sequence[str], filter_file: Path | None, as_json:
 
 
 @cells.command()
+@_JSON
+def columns(as_json: bool) -> None:
+    """List the columns that a filter may name, with their types and the operators they take."""
+    from omics_datastore.query.columns import filter_columns
+
+    rows = filter_columns()
+    print_json(rows) if as_json else print_rows(rows, "no columns")
+
+
+@cells.command()
 @click.option("--min-genes", default=20, show_default=True, help="Compare cells with at least so many genes.")
 @_JSON
 def duplicates(min_genes: int, as_json: bool) -> None:

@@ -21,14 +21,18 @@ def datasets() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def list_command(as_json: bool) -> None:
     """List the datasets."""
-    current = open_session().warehouse.ingests().filter(pl.col("is_current"))
+    from omics_datastore.ingest.sidecars import read_sidecars
+
+    session = open_session()
+    current = session.warehouse.ingests().filter(pl.col("is_current"))
     summed = current.group_by("dataset").agg(
         pl.len().alias("ingests"),
         pl.col("cell_count").sum().alias("cells"),
         pl.col("nnz").sum().alias("nonzeros"),
         pl.col("committed_at").max().dt.strftime("%Y-%m-%d %H:%M UTC").alias("last commit"),
     )
-    rows = summed.sort("dataset").to_dicts()
+    said = {name: content.get("description") for name, content in read_sidecars(session.store).items()}
+    rows = [{**row, "description": said.get(row["dataset"])} for row in summed.sort("dataset").to_dicts()]
     print_json(rows) if as_json else print_rows(rows, "no datasets yet; add one with nexus ingest FILE")
 
 

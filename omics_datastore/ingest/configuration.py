@@ -1,7 +1,8 @@
 """The configuration of a dataset: the sidecar ``<dataset>.yaml`` next to the drop."""
 
 import re
-from typing import Literal
+from fnmatch import fnmatchcase
+from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
@@ -36,7 +37,9 @@ class DatasetConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    description: str | None = Field(None, description="What the dataset is, for people; no part of the data.")
     tag: str | None = Field(None, description="Free text, kept with every cell.")
+    tags: dict[str, str] = Field({}, description="Source file (or pattern with *) to the tag of its cells.")
     counts_from: str = Field(
         "auto", description="auto (the first of raw.X, X that holds counts), X, raw.X or layers/<name>."
     )
@@ -57,12 +60,24 @@ class DatasetConfig(BaseModel):
             raise ValueError(f"{value!r} is not one of auto, X, raw.X, layers/<name>")
         return value
 
+    def of_source(self, name: str) -> Self:
+        """Return the configuration of one source file: with the tag of its own, without what is of the dataset only.
+
+        :param name: Name of the source below the dataset's folder.
+        :return: A configuration without ``tags`` and ``description``.
+        """
+        own = self.tags.get(name)
+        if own is None:
+            own = next((tag for pattern, tag in self.tags.items() if fnmatchcase(name, pattern)), self.tag)
+        return self.model_copy(update={"tag": own, "tags": {}, "description": None})
+
     def data_digest(self) -> str:
         """Return the digest of what decides the data; ``validation`` only decides whether it may enter.
 
         :return: 64 hexadecimal digits.
-        :raise ValueError: When a shared mapping is still to be put in.
+        :raise ValueError: When a shared mapping, or the tag of the source file, is still to be put in.
         """
-        if self.mapping is not None:
-            raise ValueError(f"the mapping {self.mapping} is not resolved")
-        return digest({"format": INGEST_FORMAT, **self.model_dump(mode="json", exclude={"validation", "mapping"})})
+        if self.mapping is not None or self.tags:
+            raise ValueError(f"the mapping {self.mapping} is not resolved" if self.mapping else "tags are not resolved")
+        said = self.model_dump(mode="json", exclude={"validation", "mapping", "tags", "description"})
+        return digest({"format": INGEST_FORMAT, **said})

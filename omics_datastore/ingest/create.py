@@ -10,6 +10,7 @@ from omics_datastore.ingest.checked import keep_checked, read_checked
 from omics_datastore.ingest.configuration import DatasetConfig, ValidationConfig
 from omics_datastore.ingest.conversion import Conversion, convert
 from omics_datastore.ingest.formats.as_h5ad import as_h5ad
+from omics_datastore.ingest.inbox import name_in_dataset
 from omics_datastore.ingest.ingest_files import IngestFileWriter
 from omics_datastore.ingest.local_source import LocalSource, State, local_source
 from omics_datastore.ingest.manifest import FileReport, IngestManifest, SourceFile, read_manifest
@@ -96,6 +97,7 @@ def _examine(
     on_progress: Progress | None,
     gate: CellxgeneGate | None,
 ) -> FileReport:
+    config = config.of_source(name_in_dataset(dataset, source.key))
     cellxgene = asked_version(config, gate)
     ingest_id: str | None = None
     sha256: str | None = None

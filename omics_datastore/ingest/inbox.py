@@ -5,6 +5,7 @@
 opens a source file.
 """
 
+import fnmatch
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -112,12 +113,27 @@ def read_config(store: ObjectStore, drop: Drop) -> DatasetConfig:
     :param store: Object store.
     :param drop: The dataset.
     :return: What its sidecar and the shared mapping say; the defaults when it has none.
-    :raise InputError: When the sidecar cannot be read, has unknown keys, or contradicts its mapping.
+    :raise InputError: When the sidecar cannot be read, has unknown keys, contradicts its mapping, or tags no source.
     """
     if drop.sidecar is None:
         return DatasetConfig()
     where = store.uri(drop.sidecar)
-    return with_mapping(store, parse_yaml(DatasetConfig, store.read(drop.sidecar), where), where)
+    config = with_mapping(store, parse_yaml(DatasetConfig, store.read(drop.sidecar), where), where)
+    names = [name_in_dataset(drop.dataset, source.key) for source in drop.sources]
+    for pattern in config.tags:
+        if not fnmatch.filter(names, pattern) and pattern not in names:
+            raise InputError(f"{where}: tags names {pattern!r}, but the dataset has {', '.join(names[:5])}.")
+    return config
+
+
+def name_in_dataset(dataset: str, key: str) -> str:
+    """Return the name of a source below its dataset's folder; of one beside it, that of its file.
+
+    :param dataset: Dataset key.
+    :param key: Key of the source.
+    :return: The name, by which a sidecar names the source.
+    """
+    return key.removeprefix(INBOX).removeprefix(f"{dataset}/")
 
 
 def _drop(store: ObjectStore, dataset: str, entries: Sequence[StoredObject]) -> Drop | None:

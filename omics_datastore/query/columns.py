@@ -8,6 +8,7 @@ import ibis.expr.types as ir
 
 from omics_datastore.errors import InputError
 from omics_datastore.keys import digest
+from omics_datastore.query.filter_values import OPERATORS, ORDER_OPERATORS
 from omics_datastore.query.filters import EXTRA_PREFIX
 from omics_datastore.query.json_text import json_text
 from omics_datastore.schema.tables import CELL_INFO, ColumnType
@@ -38,6 +39,28 @@ def column_type(name: str) -> ColumnType:
         f"{name!r} is not a column of the warehouse: {hint}Other obs columns of the sources are written "
         f"metadata_extra.<key>, here metadata_extra.{name}."
     )
+
+
+def filter_columns() -> list[dict[str, str]]:
+    """List the columns that conditions may name.
+
+    :return: ``column``, ``type``, ``operators`` and ``description``, in the order of the table; one row stands for
+        all keys of ``metadata_extra``.
+    """
+    rows = []
+    for name in CELL_COLUMNS:
+        kind = column_type(name)
+        operators = [
+            op
+            for op in OPERATORS
+            if not (kind is ColumnType.BOOL and op in ORDER_OPERATORS)
+            and not (op == "descendant_of" and not name.endswith("_ontology_term_id"))
+        ]
+        what = "Dataset of the ingest." if name == DATASET else CELL_INFO.column(name).description
+        rows.append({"column": name, "type": str(kind), "operators": " ".join(operators), "description": what})
+    extra = " ".join(op for op in OPERATORS if op != "descendant_of")
+    what = "Any other obs column of the sources; numbers are compared as numbers."
+    return [*rows, {"column": f"{EXTRA_PREFIX}<key>", "type": "STRING", "operators": extra, "description": what}]
 
 
 def cell_column(cells: ir.Table, name: str) -> ir.Value:

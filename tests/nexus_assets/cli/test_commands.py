@@ -63,6 +63,7 @@ def test_datasets_list_and_show(finished: Nexus) -> None:
     shown = finished("datasets", "show", "lung", "--json").json()
     assert [Path(row["source_uri"]).name for row in shown] == ["a.h5ad", "b.h5ad"]
     assert "lung" in finished("datasets", "list").out
+    assert {row["description"] for row in rows} == {None}
     text = finished("datasets", "show", "lung").out
     assert text.splitlines()[1].split() == ["cells", "11"]
 
@@ -76,6 +77,7 @@ def test_cells_count_describe_values(finished: Nexus) -> None:
         {"tissue": "lung", "dataset": "lung", "cells": 11},
         {"tissue": "heart", "dataset": "heart", "cells": 4},
     ]
+    assert "eq not_eq" in finished("cells", "columns").out
     nested = "{any: [{tissue__eq: heart}, {not: {donor_id__eq: donor0}}]}"
     assert finished("cells", "count", "--where", nested).out == "9\n"
     assert finished("cells", "values", "tissue", "--json").json() == [
