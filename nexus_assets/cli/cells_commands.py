@@ -9,6 +9,7 @@ import polars as pl
 import yaml
 from pydantic import ValidationError
 
+from nexus_assets.cli.examples import examples
 from nexus_assets.cli.output import print_json, print_pairs, print_rows, say
 from nexus_assets.cli.session import Session, open_session
 from nexus_assets.cli.suggestions import SuggestingGroup
@@ -38,7 +39,16 @@ _FILTER = click.option(
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 
 
-@click.group(cls=SuggestingGroup)
+@click.group(
+    cls=SuggestingGroup,
+    epilog=examples(
+        "nexus cells columns",
+        'nexus cells count --where "tissue in lung, blood" --by dataset',
+        "nexus cells describe --filter lung.yaml",
+        'nexus cells values cell_type --where "donor_id is not null"',
+        "nexus cells duplicates",
+    ),
+)
 def cells() -> None:
     """Ask about the cells in the warehouse."""
 

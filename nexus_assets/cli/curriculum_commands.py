@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from nexus_assets.cli.examples import examples
 from nexus_assets.cli.output import print_json, print_pairs, print_rows, say
 from nexus_assets.cli.runs import load_job, run_job
 from nexus_assets.cli.session import Session, open_session
@@ -14,7 +15,15 @@ from omics_datastore.keys import make_curriculum_partition, parse_curriculum_par
 from omics_datastore.storage.layout import release_key, specification_key
 
 
-@click.group(cls=SuggestingGroup)
+@click.group(
+    cls=SuggestingGroup,
+    epilog=examples(
+        "nexus curriculum build lung.yaml",
+        "nexus curriculum list",
+        "nexus curriculum show lung.v2 --json",
+        "nexus curriculum diff lung",
+    ),
+)
 def curriculum() -> None:
     """Build curricula and look at them."""
 

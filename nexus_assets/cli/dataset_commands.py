@@ -6,13 +6,21 @@ from datetime import UTC, datetime
 import click
 import polars as pl
 
+from nexus_assets.cli.examples import examples
 from nexus_assets.cli.output import print_json, print_pairs, print_rows, say
 from nexus_assets.cli.session import open_session
 from nexus_assets.cli.suggestions import SuggestingGroup
 from omics_datastore.errors import InputError
 
 
-@click.group(cls=SuggestingGroup)
+@click.group(
+    cls=SuggestingGroup,
+    epilog=examples(
+        "nexus datasets list",
+        "nexus datasets show lung --json",
+        "nexus datasets retire lung --yes",
+    ),
+)
 def datasets() -> None:
     """Look at the datasets in the warehouse, and retire one."""
 

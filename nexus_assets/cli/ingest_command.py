@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from nexus_assets.cli.examples import examples
 from nexus_assets.cli.output import print_json, print_rows, say
 from nexus_assets.cli.runs import load_job, run_job
 from nexus_assets.cli.session import Session, open_session
@@ -21,7 +22,14 @@ from omics_datastore.storage.documents import parse_yaml
 from omics_datastore.storage.layout import INBOX
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "nexus ingest lung.h5ad blood.h5ad",
+        "nexus ingest run7/ --dataset atlas --config atlas.yaml",
+        'nexus ingest "gs://my-bucket/atlas/*.zarr" --dataset atlas',
+        "nexus ingest run7/ --validate-only",
+    )
+)
 @click.argument("paths", nargs=-1, required=True, metavar="FILE|FOLDER|URL…")
 @click.option("--dataset", metavar="KEY", help="Dataset of all the files; by default the folder's or the file's name.")
 @click.option(

@@ -15,6 +15,7 @@ from nexus_assets.cli.curriculum_commands import curriculum
 from nexus_assets.cli.dataset_commands import datasets
 from nexus_assets.cli.demo_command import demo
 from nexus_assets.cli.doctor_command import doctor
+from nexus_assets.cli.examples import examples
 from nexus_assets.cli.ingest_command import ingest
 from nexus_assets.cli.mapping_commands import mapping
 from nexus_assets.cli.purge_command import purge
@@ -28,7 +29,20 @@ from omics_datastore.errors import InputError, NexusError
 from omics_datastore.version import NEXUS_VERSION
 
 
-@click.group(cls=SuggestingGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=SuggestingGroup,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=examples(
+        "nexus demo",
+        "nexus up",
+        "nexus ingest lung.h5ad",
+        'nexus cells count --where "tissue == lung" --by cell_type',
+        "nexus schema add protein-coding genes.csv",
+        "nexus curriculum build lung.yaml",
+        'nexus sql "SELECT dataset, cell_count FROM ingest_info"',
+        "nexus doctor",
+    ),
+)
 @click.version_option(NEXUS_VERSION, prog_name="nexus")
 @click.option("--root", metavar="ROOT", help="Folder, or gs:// address, of everything (NEXUS_ROOT; ./nexus-data).")
 def cli(root: str | None) -> None:

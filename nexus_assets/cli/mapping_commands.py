@@ -4,13 +4,21 @@ from pathlib import Path
 
 import click
 
+from nexus_assets.cli.examples import examples
 from nexus_assets.cli.output import print_json, print_rows
 from nexus_assets.cli.session import open_session
 from nexus_assets.cli.suggestions import SuggestingGroup
 from omics_datastore.errors import InputError
 
 
-@click.group(cls=SuggestingGroup)
+@click.group(
+    cls=SuggestingGroup,
+    epilog=examples(
+        "nexus mapping add atlas atlas.yaml",
+        "nexus mapping list",
+        "nexus mapping show atlas",
+    ),
+)
 def mapping() -> None:
     """Manage column mappings that datasets share: a sidecar names one with 'mapping: NAME'."""
 

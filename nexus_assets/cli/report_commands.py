@@ -2,13 +2,20 @@
 
 import click
 
+from nexus_assets.cli.examples import examples
 from nexus_assets.cli.output import print_json, print_rows
 from nexus_assets.cli.session import open_session
 from nexus_assets.cli.suggestions import SuggestingGroup
 from omics_datastore.errors import InputError
 
 
-@click.group(cls=SuggestingGroup)
+@click.group(
+    cls=SuggestingGroup,
+    epilog=examples(
+        "nexus reports list",
+        "nexus reports show lung --csv",
+    ),
+)
 def reports() -> None:
     """Look at validation reports."""
 

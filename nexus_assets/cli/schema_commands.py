@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from nexus_assets.cli.examples import examples
 from nexus_assets.cli.output import print_json, print_rows
 from nexus_assets.cli.runs import load_job, run_job
 from nexus_assets.cli.session import open_session
@@ -13,7 +14,15 @@ from omics_datastore.errors import InputError
 _FIRST = 10
 
 
-@click.group(cls=SuggestingGroup)
+@click.group(
+    cls=SuggestingGroup,
+    epilog=examples(
+        "nexus schema add protein-coding genes.csv",
+        "nexus schema show protein-coding",
+        "nexus schema export protein-coding genes.csv",
+        "nexus schema remove protein-coding",
+    ),
+)
 def schema() -> None:
     """Manage feature schemas: named, ordered gene lists."""
 
