@@ -155,10 +155,9 @@ def _read(path: Path) -> CellFilter:
     if not isinstance(content, dict) or "name" not in content:
         return parse_filter(text, str(path))
     specification = parse_specification(text, str(path))
-    if specification.caps:
-        say(
-            f"The caps of {specification.name} are not applied; nexus curriculum diff {specification.name} {path} does."
-        )
+    if specification.caps or specification.split:
+        name = specification.name
+        say(f"The caps and the split of {name} are not applied; nexus curriculum diff {name} {path} does that.")
     return specification.cell_filter
 
 

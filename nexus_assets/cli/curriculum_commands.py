@@ -66,8 +66,9 @@ def list_command(as_json: bool) -> None:
 
 @curriculum.command()
 @click.argument("name", metavar="NAME[.vN]")
+@click.option("--split", metavar="SPLIT", help="Show how to load this split.")
 @click.option("--json", "as_json", is_flag=True, help="Print the release as JSON.")
-def show(name: str, as_json: bool) -> None:
+def show(name: str, split: str | None, as_json: bool) -> None:
     """Show the release of a curriculum: its newest version, or the one that is named."""
     from omics_datastore.curriculum.loaders import placed_loader
 
@@ -76,6 +77,7 @@ def show(name: str, as_json: bool) -> None:
     if as_json:
         print_json(release.model_dump(mode="json"))
         return
+    loader = placed_loader(release, "anndata", session.store, split)
     folder = session.store.uri(release_key(release.name, release.version)).removesuffix("/release.json")
     print_pairs(
         {
@@ -92,7 +94,12 @@ def show(name: str, as_json: bool) -> None:
             "bytes": sum(shard.size for shard in release.shards),
         }
     )
-    click.echo(f"\n{placed_loader(release, 'anndata', session.store)}")
+    if release.splits:
+        shown = ("name", "cells", "shards", "extract_metadata")
+        rows = [{key: getattr(each, key) for key in shown} for each in release.splits]
+        click.echo()
+        print_rows([{"split": row.pop("name"), **row} for row in rows], "no splits")
+    click.echo(f"\n{loader}")
 
 
 @curriculum.command()

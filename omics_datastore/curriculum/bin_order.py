@@ -6,10 +6,11 @@ from itertools import pairwise
 import numpy as np
 import polars as pl
 
-from omics_datastore.curriculum.obs_layout import ObsSource
+from omics_datastore.curriculum.obs_layout import SPLIT, ObsSource
 from omics_datastore.curriculum.plan_cells import OBS_PREFIX, BinCells
 from omics_datastore.curriculum.selection import Selection
 from omics_datastore.curriculum.specification import CurriculumSpecification
+from omics_datastore.curriculum.splits import Part
 from omics_datastore.query.curriculum import cells_in_exact_order, cells_in_groups, cells_in_store_order
 from omics_datastore.shuffle import key_spans, rotation
 from omics_datastore.warehouse.warehouse import Warehouse
@@ -21,7 +22,7 @@ _BIN_OF_GROUP = "bin_of_group"
 def bins_in_order(
     specification: CurriculumSpecification, sources: list[ObsSource], selection: Selection, warehouse: Warehouse
 ) -> Iterator[BinCells]:
-    """Give the bins of a curriculum in order.
+    """Give the bins of a curriculum in order, those of the first split first.
 
     Memory holds a bin, and some rows more.
 
@@ -33,42 +34,47 @@ def bins_in_order(
     """
     names = {f"obs_{number}": f"{OBS_PREFIX}{source.name}" for number, source in enumerate(sources)}
     columns = [source.column for source in sources]
+    marks: list[str] = []
     if specification.group_by:
         marks = [*(f"group_{number}" for number in range(len(specification.group_by))), _BIN_OF_GROUP]
-        frames = _grouped(specification, columns, marks, selection, warehouse)
-    else:
-        frames = _regroup(_ungrouped(specification, columns, selection, warehouse), specification.bin_size)
-        marks = []
-    first = 0
-    for number, cells in enumerate(frames):
-        values = cells.select(marks).row(0)[:-1] if marks else ()
-        group = dict(zip(specification.group_by, values, strict=True)) if marks else None
-        yield BinCells(number, first, cells.drop(marks).rename(names), group)
-        first += cells.height
+    number = first = 0
+    for part in selection.parts:
+        if marks:
+            frames = _grouped(specification, columns, marks, part, warehouse)
+        else:
+            frames = _regroup(_ungrouped(specification, columns, part, warehouse), specification.bin_size)
+        for cells in frames:
+            values = cells.select(marks).row(0)[:-1] if marks else ()
+            group = dict(zip(specification.group_by, values, strict=True)) if marks else None
+            named = cells.drop(marks).rename(names)
+            if part.name is not None:
+                named = named.with_columns(pl.lit(part.name).alias(f"{OBS_PREFIX}{SPLIT}"))
+            yield BinCells(number, first, named, group, part.name)
+            number, first = number + 1, first + cells.height
 
 
 def _ungrouped(
-    specification: CurriculumSpecification, columns: list[str], selection: Selection, warehouse: Warehouse
+    specification: CurriculumSpecification, columns: list[str], part: Part, warehouse: Warehouse
 ) -> Iterator[pl.DataFrame]:
     if specification.order == "exact":
-        yield from warehouse.stream(cells_in_exact_order(selection.cells, columns, specification.seed), _STREAM_ROWS)
+        yield from warehouse.stream(cells_in_exact_order(part.cells, columns, specification.seed), _STREAM_ROWS)
         return
     first = rotation(specification.seed)
-    parts = 1 if warehouse.sort_limit is None else -(-selection.total_cells // warehouse.sort_limit)
+    parts = 1 if warehouse.sort_limit is None else -(-part.total_cells // warehouse.sort_limit)
     # Keys are evenly spread, so spans of one width hold about as many cells each.
     for span in key_spans(first, parts) if parts > 1 else [None]:
-        yield from warehouse.stream(cells_in_store_order(selection.cells, columns, first, span), _STREAM_ROWS)
+        yield from warehouse.stream(cells_in_store_order(part.cells, columns, first, span), _STREAM_ROWS)
 
 
 def _grouped(
     specification: CurriculumSpecification,
     columns: list[str],
     marks: list[str],
-    selection: Selection,
+    part: Part,
     warehouse: Warehouse,
 ) -> Iterator[pl.DataFrame]:
     expression = cells_in_groups(
-        selection.cells, columns, specification.group_by, specification.bin_size, specification.seed
+        part.cells, columns, specification.group_by, specification.bin_size, specification.seed
     )
     held: pl.DataFrame | None = None
     for frame in warehouse.stream(expression, _STREAM_ROWS):

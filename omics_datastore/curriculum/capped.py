@@ -41,7 +41,7 @@ def check_caps(specification: CurriculumSpecification) -> None:
 
 def apply_caps(
     specification: CurriculumSpecification, cells: ir.Table, warehouse: Warehouse
-) -> tuple[ir.Table, list[CapEffect]]:
+) -> tuple[ir.Table, tuple[CapEffect, ...]]:
     """Apply the caps of a specification.
 
     Which cells of a group stay is decided by their shuffle keys, mixed by the seed and by the number of the cap: were
@@ -67,4 +67,4 @@ def apply_caps(
         effects.append(CapEffect(cap, most, sizes["groups"], sizes["cells"] - kept))
         rounds = mixing_rounds("cap", specification.seed, number)
         cells = capped_cells(cells, cap.per, most, cap.at_least, rounds)
-    return cells, effects
+    return cells, tuple(effects)

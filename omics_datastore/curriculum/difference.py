@@ -6,11 +6,12 @@ added.
 
 from typing import Any
 
+import ibis
 import ibis.expr.types as ir
 from pydantic import BaseModel
 
 from omics_datastore.curriculum.features import curriculum_features
-from omics_datastore.curriculum.obs_layout import decide_obs_layout, obs_sources
+from omics_datastore.curriculum.obs_layout import decide_obs_layout, obs_sources, split_column
 from omics_datastore.curriculum.plan import read_plan
 from omics_datastore.curriculum.plan_cells import read_features
 from omics_datastore.curriculum.plan_model import CurriculumPlan, ObsColumn
@@ -18,7 +19,7 @@ from omics_datastore.curriculum.selection import Selection, select
 from omics_datastore.curriculum.specification import CurriculumSpecification
 from omics_datastore.curriculum.versions import versions_of
 from omics_datastore.keys import make_curriculum_partition
-from omics_datastore.query.cells import count_by
+from omics_datastore.query.cells import count_by, count_cells
 from omics_datastore.storage.object_store import ObjectStore
 from omics_datastore.warehouse.warehouse import Warehouse
 
@@ -27,6 +28,15 @@ class CellsChange(BaseModel):
     """Cells of one dataset that a new version would add, lose and keep."""
 
     dataset: str
+    added: int
+    removed: int
+    unchanged: int
+
+
+class SplitChange(BaseModel):
+    """Cells of one split that a new version would add, lose and keep; one that changes its split is lost and added."""
+
+    split: str
     added: int
     removed: int
     unchanged: int
@@ -48,6 +58,7 @@ class CurriculumDifference(BaseModel):
     specification_changed: list[str]
     ingests: NamesChange
     cells: list[CellsChange]
+    splits: list[SplitChange] = []
     features: NamesChange
     obs_columns: NamesChange
     categories: dict[str, NamesChange]
@@ -77,6 +88,8 @@ def curriculum_difference(
     new = select(specification, warehouse)
     features = curriculum_features(specification.features, new.contributing(), warehouse, store)
     layout = decide_obs_layout(obs_sources(specification), new.cells, warehouse, specification.category_limit)
+    layout += split_column(specification)
+    old = None if plan is None else _selected_then(plan, warehouse)
     old_features = [] if plan is None else read_features(store, plan)["feature_id"].to_list()
     old_layout = [] if plan is None else plan.obs_columns
     old_ingests = [] if plan is None else [ingest.ingest_id for ingest in plan.ingests]
@@ -85,7 +98,8 @@ def curriculum_difference(
         against=None if plan is None else make_curriculum_partition(plan.name, plan.version),
         specification_changed=_changed_fields(specification, plan),
         ingests=_names(old_ingests, new.ingests["ingest_id"].to_list()),
-        cells=_cells(plan, new, warehouse),
+        cells=_cells(old, new, warehouse),
+        splits=_splits(old, new, warehouse),
         features=_names(old_features, features.table["feature_id"].to_list()),
         obs_columns=_names([column.name for column in old_layout], [column.name for column in layout]),
         categories=_categories(old_layout, layout),
@@ -111,16 +125,15 @@ def _changed_fields(specification: CurriculumSpecification, plan: CurriculumPlan
     return [name for name in names if getattr(old, name) != getattr(specification, name)]
 
 
-def _cells(plan: CurriculumPlan | None, new: Selection, warehouse: Warehouse) -> list[CellsChange]:
+def _selected_then(plan: CurriculumPlan, warehouse: Warehouse) -> Selection:
+    specification = CurriculumSpecification.model_validate(plan.specification)
+    return select(specification, warehouse, [ingest.ingest_id for ingest in plan.ingests], plan.ontology)
+
+
+def _cells(old: Selection | None, new: Selection, warehouse: Warehouse) -> list[CellsChange]:
     after = _by_dataset(new.cells, warehouse)
-    before: dict[str, int] = {}
-    kept: dict[str, int] = {}
-    if plan is not None:
-        specification = CurriculumSpecification.model_validate(plan.specification)
-        old = select(specification, warehouse, [ingest.ingest_id for ingest in plan.ingests], plan.ontology)
-        before = _by_dataset(old.cells, warehouse)
-        if set(old.counts()) & set(new.counts()):
-            kept = _by_dataset(old.cells.semi_join(new.cells, ["ingest_id", "cell_index"]), warehouse)
+    before = {} if old is None else _by_dataset(old.cells, warehouse)
+    kept = {} if old is None else _by_dataset(_in_both(old, new, old.cells, new.cells), warehouse)
     return [
         CellsChange(
             dataset=dataset,
@@ -132,16 +145,37 @@ def _cells(plan: CurriculumPlan | None, new: Selection, warehouse: Warehouse) ->
     ]
 
 
+def _splits(old: Selection | None, new: Selection, warehouse: Warehouse) -> list[SplitChange]:
+    before = {part.name: part for part in old.splits} if old else {}
+    after = {part.name: part for part in new.splits}
+    changes: list[SplitChange] = []
+    for name in dict.fromkeys([*after, *before]):
+        kept = 0
+        if old is not None and name in before and name in after:
+            both = _in_both(old, new, before[name].cells, after[name].cells)
+            kept = int(warehouse.query(count_cells(both)).item())
+        had, has = (parts[name].total_cells if name in parts else 0 for parts in (before, after))
+        changes.append(SplitChange(split=str(name), added=has - kept, removed=had - kept, unchanged=kept))
+    return changes
+
+
+def _in_both(old: Selection, new: Selection, before: ir.Table, after: ir.Table) -> ir.Table:
+    if not set(old.counts()) & set(new.counts()):
+        return before.filter(ibis.literal(False))
+    return before.semi_join(after, ["ingest_id", "cell_index"])
+
+
 def _by_dataset(cells: ir.Table, warehouse: Warehouse) -> dict[str, int]:
     rows = warehouse.query(count_by(cells, ["dataset"]))
     return dict(zip(rows["dataset"].to_list(), rows["cells"].to_list(), strict=True))
 
 
 def _bins(specification: CurriculumSpecification, new: Selection, warehouse: Warehouse) -> int:
-    if not specification.group_by:
-        return -(-new.total_cells // specification.bin_size)
-    groups = warehouse.query(count_by(new.cells, specification.group_by))["cells"]
-    return sum(-(-cells // specification.bin_size) for cells in groups.to_list())
+    sizes = [part.total_cells for part in new.parts]
+    if specification.group_by:
+        groups = [warehouse.query(count_by(part.cells, specification.group_by)) for part in new.parts]
+        sizes = [cells for found in groups for cells in found["cells"].to_list()]
+    return sum(-(-cells // specification.bin_size) for cells in sizes)
 
 
 def _names(old: list[str], new: list[str]) -> NamesChange:
@@ -176,6 +210,16 @@ def flat_rows(difference: CurriculumDifference) -> list[dict[str, Any]]:
             "for example": None,
         }
         for c in difference.cells
+    ]
+    rows += [
+        {
+            "what": f"cells of split {c.split}",
+            "added": c.added,
+            "removed": c.removed,
+            "unchanged": c.unchanged,
+            "for example": None,
+        }
+        for c in difference.splits
     ]
     names = {"ingests": difference.ingests, "features": difference.features, "obs columns": difference.obs_columns}
     names |= {f"categories of {name}": change for name, change in difference.categories.items()}

@@ -3,7 +3,8 @@
 from itertools import accumulate
 
 from omics_datastore.curriculum.plan_model import CurriculumPlan
-from omics_datastore.curriculum.release_model import CurriculumRelease
+from omics_datastore.curriculum.release_model import CurriculumRelease, ReleasedSplit
+from omics_datastore.errors import InputError
 from omics_datastore.storage.layout import curriculum_folder, shard_file
 from omics_datastore.storage.object_store import ObjectStore
 
@@ -24,6 +25,26 @@ from annbatch import DatasetCollection, Loader
 folder = "{folder}"
 collection = DatasetCollection(folder + "/extract_files/collection.zarr", mode="r")
 loader = Loader(batch_size=4096, chunk_size=256, preload_nchunks=64, shuffle=True).use_collection(collection)
+"""
+
+_ANNBATCH_SPLIT = """\
+import anndata
+import zarr
+from annbatch import Loader
+
+folder = "{folder}"
+collection = zarr.open_group(folder + "/extract_files/collection.zarr", mode="r")
+shards = [collection[f"dataset_{{number:06d}}"] for number in range({first}, {end})]
+loader = Loader(batch_size=4096, chunk_size=256, preload_nchunks=64, shuffle=True).add_adatas(
+    [
+        anndata.AnnData(
+            anndata.io.sparse_dataset(shard["X"]),
+            obs=anndata.io.read_elem(shard["obs"]),
+            var=anndata.io.read_elem(shard["var"]),
+        )
+        for shard in shards
+    ]
+)
 """
 
 _ANNDATA = """\
@@ -53,46 +74,62 @@ shard = anndata.read_h5ad("{first_name}")
 """
 
 
-def loader_snippets(plan: CurriculumPlan) -> dict[str, str]:
+def loader_snippets(plan: CurriculumPlan, split: str | None = None) -> dict[str, str]:
     """Write the programs.
 
     :param plan: The plan.
+    :param split: The split to load; by default the whole.
     :return: Python source by library: ``anndata``, and ``cellarium-ml`` or ``annbatch``, as the format has
         it. ``measured genes`` goes on from ``anndata``.
     """
     folder = curriculum_folder(plan.name, plan.version).rstrip("/")
-    last = plan.bins[-1]
+    bins = plan.bins_of(split)
+    last = bins[-1]
     sizes = f"shard_size={plan.bin_size},\n    last_shard_size={last.cells}"
-    if any(item.cells != plan.bin_size for item in plan.bins[:-1]):
-        sizes = f"limits={list(accumulate(item.cells for item in plan.bins))}"
+    if any(item.cells != plan.bin_size for item in bins[:-1]):
+        sizes = f"limits={list(accumulate(item.cells for item in bins))}"
     cellarium = _CELLARIUM.format(
         folder=folder,
-        first=0,
+        first=bins[0].bin,
         last=last.bin,
         sizes=sizes,
-        cache=min(3, len(plan.bins)),
+        cache=min(3, len(bins)),
     )
     is_zarr = plan.file_format == "zarr"
-    first = shard_file(0, plan.file_format)
-    programs = {"annbatch": _ANNBATCH.format(folder=folder)} if is_zarr else {"cellarium-ml": cellarium}
+    first = shard_file(bins[0].bin, plan.file_format)
+    annbatch = _ANNBATCH if split is None else _ANNBATCH_SPLIT
+    programs = {"cellarium-ml": cellarium}
+    if is_zarr:
+        programs = {"annbatch": annbatch.format(folder=folder, first=bins[0].bin, end=last.bin + 1)}
     programs["anndata"] = _ANNDATA.format(folder=folder, read="read_zarr" if is_zarr else "read_h5ad", first_file=first)
     if plan.measured_sha256:
         programs["measured genes"] = _MEASURED.format(folder=folder)
     return programs
 
 
-def placed_loader(release: CurriculumRelease, library: str, store: ObjectStore) -> str:
+def placed_loader(release: CurriculumRelease, library: str, store: ObjectStore, split: str | None = None) -> str:
     """Return a program with the folder filled in, ready to run where the store can be read.
 
     :param release: The release; its own programs name the folder below the root, so that its bytes tell no place.
     :param library: One that the release has a program for.
     :param store: Object store of the shards.
+    :param split: The split to load; by default the whole.
     :return: Python source.
+    :raise InputError: When there is no such split.
     """
     folder = curriculum_folder(release.name, release.version).rstrip("/")
     address = store.uri(folder)
-    first = release.shards[0].file
+    loaders = release.loaders if split is None else _split_of(release, split).loaders
+    first = next(shard.file for shard in release.shards if split in (None, shard.split))
     if library == "anndata" and address.startswith("gs://") and first.endswith(".h5ad"):
         # anndata opens files, not addresses.
         return _ANNDATA_BUCKET.format(folder=address, first_name=first.rpartition("/")[2]).strip()
-    return release.loaders[library].replace(f'"{folder}"', f'"{address}"').strip()
+    return loaders[library].replace(f'"{folder}"', f'"{address}"').strip()
+
+
+def _split_of(release: CurriculumRelease, split: str) -> ReleasedSplit:
+    for each in release.splits:
+        if each.name == split:
+            return each
+    names = ", ".join(each.name for each in release.splits) or "none"
+    raise InputError(f"the curriculum {release.name} has no split {split!r}; there are {names}.")

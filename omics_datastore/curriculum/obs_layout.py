@@ -19,6 +19,9 @@ FIXED_COLUMNS = ("ingest_id", "cell_index", "original_id", "total_mrna_umis")
 
 ALWAYS_STRING = ("original_id",)
 
+SPLIT = "split"
+"""The obs column that names the split of a cell, the last, where the specification has a split."""
+
 NO_GROUP_COLUMNS = ("cell_index", "shuffle_key", "original_id")
 """Columns that cannot make groups."""
 
@@ -44,6 +47,7 @@ def obs_sources(specification: CurriculumSpecification) -> list[ObsSource]:
     for name in groups:
         if name in NO_GROUP_COLUMNS:
             raise InputError(f"group_by: {name} differs from cell to cell; name a column that cells share.")
+    taken = [SPLIT] if specification.split else []
     names = list(dict.fromkeys((*FIXED_COLUMNS, *specification.obs_columns, *groups)))
     sources: list[ObsSource] = []
     for name in names:
@@ -52,7 +56,7 @@ def obs_sources(specification: CurriculumSpecification) -> list[ObsSource]:
             raise InputError(f"obs_columns: write {key!r} under metadata_extra_columns instead of {name!r} here.")
         sources.append(ObsSource(name, name, column_type(name)))
     for key in dict.fromkeys((*specification.metadata_extra_columns, *keys)):
-        _check_key(key, names)
+        _check_key(key, [*names, *taken])
         sources.append(ObsSource(key, f"{EXTRA_PREFIX}{key}", ColumnType.STRING))
     return sources
 
@@ -81,6 +85,17 @@ def decide_obs_layout(sources: list[ObsSource], cells: ir.Table, warehouse: Ware
     for number, categories in zip(categorical, found, strict=True):
         layout[number].categories = sorted(categories)
     return layout
+
+
+def split_column(specification: CurriculumSpecification) -> list[ObsColumn]:
+    """Return the obs column that names the split of a cell.
+
+    :param specification: The specification.
+    :return: The column, or nothing when there is no split.
+    """
+    if specification.split is None:
+        return []
+    return [ObsColumn(name=SPLIT, kind="category", categories=sorted(specification.split.names))]
 
 
 def _kind(

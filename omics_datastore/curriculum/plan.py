@@ -1,6 +1,7 @@
 """Plan one version of a curriculum: pin ingests, decide features and obs columns, give every cell its bin and place."""
 
 import json
+from collections import Counter
 from collections.abc import Iterator
 from itertools import islice
 from typing import Any
@@ -10,7 +11,7 @@ import polars as pl
 from omics_datastore.curriculum.bin_order import bins_in_order
 from omics_datastore.curriculum.feature_schema import COMPUTED, features_digest, load_feature_schema
 from omics_datastore.curriculum.features import CurriculumFeatures, curriculum_features
-from omics_datastore.curriculum.obs_layout import ObsSource, decide_obs_layout, obs_sources
+from omics_datastore.curriculum.obs_layout import ObsSource, decide_obs_layout, obs_sources, split_column
 from omics_datastore.curriculum.plan_cells import BinCells, PlanFiles
 from omics_datastore.curriculum.plan_model import (
     CellsLeftOut,
@@ -19,11 +20,13 @@ from omics_datastore.curriculum.plan_model import (
     PinnedIngest,
     PlannedBin,
     PlannedGroup,
+    PlannedSplit,
 )
 from omics_datastore.curriculum.release_model import released_ingests, released_left_out, released_terms
 from omics_datastore.curriculum.selection import Selection, cells_left_out, select
 from omics_datastore.curriculum.shard_files import delete_shard, shard_sizes
 from omics_datastore.curriculum.specification import CurriculumSpecification
+from omics_datastore.curriculum.splits import unknown_values
 from omics_datastore.errors import CorruptionError, InputError
 from omics_datastore.keys import make_curriculum_partition
 from omics_datastore.query.ontology import OntologyTerms
@@ -139,6 +142,7 @@ def _make_plan(
     sources = obs_sources(specification)
     selection = select(specification, warehouse, pinned, terms)
     layout = decide_obs_layout(sources, selection.cells, warehouse, specification.category_limit)
+    layout += split_column(specification)
     features = curriculum_features(specification.features, selection.contributing(), warehouse, store)
     files = PlanFiles(store, specification.name, version)
     groups: list[PlannedGroup] = []
@@ -168,10 +172,15 @@ def _make_plan(
         total_cells=selection.total_cells,
         bins=bins,
         groups=groups,
-        warnings=[*_warnings(sources, layout, features), *_unequal(specification, bins)],
+        warnings=[
+            *_warnings(sources, layout, features),
+            *unknown_values(specification, selection.splits),
+            *_unequal(specification, bins),
+        ],
         ontology=selection.terms,
         left_out_not_primary=cells_left_out(specification, warehouse, selection) if pinned is None else 0,
         left_out_by_caps=tuple(CellsLeftOut(by=str(cap.cap), cells=cap.left_out) for cap in selection.caps),
+        splits=_planned_splits(selection, bins),
         nexus_version=NEXUS_VERSION,
     )
 
@@ -209,6 +218,19 @@ def _pinned(selection: Selection, features: CurriculumFeatures) -> list[PinnedIn
     ]
 
 
+def _planned_splits(selection: Selection, bins: list[PlannedBin]) -> tuple[PlannedSplit, ...]:
+    counts = Counter(item.split for item in bins)
+    return tuple(
+        PlannedSplit(
+            name=str(part.name),
+            cells=part.total_cells,
+            bins=counts[part.name],
+            values=None if part.values is None else list(part.values),
+        )
+        for part in selection.splits
+    )
+
+
 def _citation(uns: str | None) -> str | None:
     kept: Any = json.loads(uns) if uns else None
     citation = kept.get("citation") if isinstance(kept, dict) else None
@@ -218,7 +240,7 @@ def _citation(uns: str | None) -> str | None:
 def _warnings(sources: list[ObsSource], layout: list[ObsColumn], features: CurriculumFeatures) -> list[str]:
     found = [
         f"obs column {column.name} ({source.column}) is null in every selected cell"
-        for source, column in zip(sources, layout, strict=True)
+        for source, column in zip(sources, layout[: len(sources)], strict=True)
         if column.kind == "category" and not column.categories
     ]
     unmeasured = features.table.filter(pl.col("sources_measured") == 0).height
@@ -229,8 +251,9 @@ def _warnings(sources: list[ObsSource], layout: list[ObsColumn], features: Curri
 
 def _unequal(specification: CurriculumSpecification, bins: list[PlannedBin]) -> list[str]:
     short = sum(item.cells < specification.bin_size for item in bins[:-1])
+    of = "splits" if not specification.group_by else "groups in their splits" if specification.split else "groups"
     warning = (
-        f"{short} bins before the last have fewer than {specification.bin_size} cells, being the last of their groups: "
+        f"{short} bins before the last have fewer than {specification.bin_size} cells, being the last of their {of}: "
         "readers must be given limits, as the loaders of this release do, not one shard size"
     )
     return [warning] if short else []

@@ -31,13 +31,14 @@ class BinCells:
     """The cells of a bin before they are permuted.
 
     ``cells`` has the columns ``ingest_id``, ``cell_index``, ``shuffle_key``, ``n_features`` and ``obs.<name>``;
-    ``group`` the values that they share, by column of ``group_by``.
+    ``group`` the values that they share, by column of ``group_by``; ``split`` the split that they are of.
     """
 
     bin: int
     first_position: int
     cells: pl.DataFrame
     group: dict[str, str | int | bool | None] | None = None
+    split: str | None = None
 
 
 class PlanFiles:
@@ -199,6 +200,7 @@ def _planned_bin(item: BinCells, rows: pl.DataFrame, table: pa.Table) -> Planned
         cells=rows.height,
         counts=int(rows["n_features"].sum()),
         group=item.group,
+        split=item.split,
         min_key=int(least),  # type: ignore[arg-type]
         max_key=int(most),  # type: ignore[arg-type]
         digest=table_digest(table),

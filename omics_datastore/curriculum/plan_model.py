@@ -39,20 +39,24 @@ class ObsColumn(BaseModel):
     categories: list[str] | None = None
 
 
-class PlannedBin(BaseModel):
+class PlannedBin(GrownModel):
     """A bin: its number, its cells, their counts, the smallest and largest shuffle key, and a digest.
 
-    ``first_position`` is the place of its first cell in the curriculum, ``group`` the values that its cells share.
+    ``first_position`` is the place of its first cell in the curriculum, ``group`` the values that its cells share,
+    ``split`` the split that they are of.
 
     ``counts`` is the sum of ``n_features`` over the cells: at least the nonzeros of the shard. ``digest`` covers the
     rows of the cells file: which cells, in which order, with which obs values.
     """
+
+    later_fields: ClassVar[tuple[str, ...]] = ("split",)
 
     bin: int
     first_position: int
     cells: int
     counts: int
     group: dict[str, str | int | bool | None] | None
+    split: str | None = None
     min_key: int
     max_key: int
     digest: str
@@ -80,16 +84,26 @@ class CellsLeftOut(BaseModel):
     cells: int
 
 
+class PlannedSplit(BaseModel):
+    """A split: its name, cells and bins, and the values that it holds (``None`` when cells are split by themselves)."""
+
+    name: str
+    cells: int
+    bins: int
+    values: list[str | None] | None
+
+
 class CurriculumPlan(GrownModel):
     """Everything that was decided before extraction.
 
     ``features_digest`` covers ids and names of the features in order, ``features_sha256`` the file that lists them.
     ``ontology`` is what the filter's ``descendant_of`` meant, ``left_out_not_primary`` the cells that ``primary_only``
-    left out, ``left_out_by_caps`` the cells that each cap left out of those that had come so far.
+    left out, ``left_out_by_caps`` the cells that each cap left out of those that had come so far, ``splits`` the
+    named parts in the order of their bins.
     ``measured_sha256`` is of the table of measured genes, which plans of earlier versions of Nexus lack.
     """
 
-    later_fields: ClassVar[tuple[str, ...]] = ("left_out_by_caps", "measured_sha256")
+    later_fields: ClassVar[tuple[str, ...]] = ("left_out_by_caps", "splits", "measured_sha256")
 
     name: str
     version: int
@@ -110,6 +124,7 @@ class CurriculumPlan(GrownModel):
     ontology: OntologyTerms | None = None
     left_out_not_primary: int = 0
     left_out_by_caps: tuple[CellsLeftOut, ...] = ()
+    splits: tuple[PlannedSplit, ...] = ()
     measured_sha256: str | None = None
     nexus_version: str
 
@@ -117,6 +132,14 @@ class CurriculumPlan(GrownModel):
     def file_format(self) -> str:
         """Return the format of the shards, ``h5ad`` or ``zarr``."""
         return str(self.specification["output"]["format"])
+
+    def bins_of(self, split: str | None = None) -> list[PlannedBin]:
+        """Return the bins of a split in order.
+
+        :param split: Its name; by default all bins.
+        :return: Neighbouring bins.
+        """
+        return self.bins if split is None else [item for item in self.bins if item.split == split]
 
 
 class ShardRecord(BaseModel):

@@ -14,8 +14,8 @@ from omics_datastore.curriculum.extract import planned_digests, read_shard_recor
 from omics_datastore.curriculum.loaders import loader_snippets
 from omics_datastore.curriculum.plan import read_plan
 from omics_datastore.curriculum.plan_cells import read_features, read_measured
-from omics_datastore.curriculum.plan_model import CurriculumPlan, ShardRecord
-from omics_datastore.curriculum.release_model import CurriculumRelease, ExtractMetadata, ReleasedShard
+from omics_datastore.curriculum.plan_model import CurriculumPlan, PlannedSplit, ShardRecord
+from omics_datastore.curriculum.release_model import CurriculumRelease, ExtractMetadata, ReleasedShard, ReleasedSplit
 from omics_datastore.curriculum.shard_files import shard_sizes
 from omics_datastore.curriculum.specification import CurriculumSpecification
 from omics_datastore.curriculum.zarr_shard import collection_metadata
@@ -32,6 +32,7 @@ from omics_datastore.storage.layout import (
     release_key,
     shard_file,
     shard_name,
+    split_metadata_key,
 )
 from omics_datastore.storage.object_store import ObjectStore
 
@@ -67,32 +68,50 @@ def release_curriculum(
     if measured is not None:
         store.write(measured_genes_key(name, version), measured)
     store.write(extract_metadata_key(name, version), metadata)
-    release = _release(plan, records, hashlib.sha256(genes).hexdigest(), hashlib.sha256(metadata).hexdigest())
+    splits = [_release_split(plan, split, store) for split in plan.splits]
+    release = _release(plan, records, hashlib.sha256(genes).hexdigest(), hashlib.sha256(metadata).hexdigest(), splits)
     if plan.file_format == "zarr":
         store.write(collection_key(name, version), collection_metadata())
     write_document(store, release_key(name, version), release)
     return release
 
 
-def extract_metadata(plan: CurriculumPlan) -> ExtractMetadata:
+def _release_split(plan: CurriculumPlan, split: PlannedSplit, store: ObjectStore) -> ReleasedSplit:
+    key = split_metadata_key(plan.name, plan.version, split.name)
+    metadata = _json(extract_metadata(plan, split.name).model_dump(mode="json"))
+    store.write(key, metadata)
+    return ReleasedSplit(
+        name=split.name,
+        cells=split.cells,
+        shards=split.bins,
+        values=split.values,
+        extract_metadata=key.removeprefix(curriculum_folder(plan.name, plan.version)),
+        extract_metadata_sha256=hashlib.sha256(metadata).hexdigest(),
+        loaders=loader_snippets(plan, split.name),
+    )
+
+
+def extract_metadata(plan: CurriculumPlan, split: str | None = None) -> ExtractMetadata:
     """Sum up a plan as training clients read it.
 
     :param plan: The plan.
+    :param split: Sum up this split only; by default the whole.
     :return: The content of ``extract_metadata.json``.
     """
-    sizes = [item.cells for item in plan.bins]
+    bins = plan.bins_of(split)
+    sizes = [item.cells for item in bins]
     specification = CurriculumSpecification.model_validate(plan.specification)
     return ExtractMetadata(
         total_bins=len(sizes),
         last_bin_size=sizes[-1],
-        total_cells=plan.total_cells,
+        total_cells=sum(sizes),
         filters=old_filter_form(specification.cell_filter),
         extract_bin_size=plan.bin_size,
         category_metadata={
             column.name: column.categories or [] for column in plan.obs_columns if column.kind == "category"
         },
-        # Relative to the folder of the metadata, so that a path or a gs:// address before it makes it whole.
-        filenames=[shard_file(item.bin, plan.file_format) for item in plan.bins],
+        # Relative to the curriculum's folder, so that a path or a gs:// address before it makes it whole.
+        filenames=[shard_file(item.bin, plan.file_format) for item in bins],
         limits=list(accumulate(sizes)),
         shard_size=plan.bin_size,
         last_shard_size=sizes[-1],
@@ -166,7 +185,11 @@ def _refuse_others(plan: CurriculumPlan, store: ObjectStore, partition: str) -> 
 
 
 def _release(
-    plan: CurriculumPlan, records: list[ShardRecord], genes_sha256: str, metadata_sha256: str
+    plan: CurriculumPlan,
+    records: list[ShardRecord],
+    genes_sha256: str,
+    metadata_sha256: str,
+    splits: list[ReleasedSplit],
 ) -> CurriculumRelease:
     specification = CurriculumSpecification.model_validate(plan.specification)
     return CurriculumRelease(
@@ -191,6 +214,7 @@ def _release(
                 file=shard_file(record.bin, plan.file_format),
                 cells=record.cells,
                 group=item.group,
+                split=item.split,
                 nnz=record.nnz,
                 size=record.size,
                 sha256=record.sha256,
@@ -207,6 +231,7 @@ def _release(
         left_out_not_primary=plan.left_out_not_primary,
         left_out_by_caps=plan.left_out_by_caps,
         measured_genes_sha256=plan.measured_sha256,
+        splits=tuple(splits),
         nexus_version=plan.nexus_version,
     )
 

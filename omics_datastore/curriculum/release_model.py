@@ -11,17 +11,36 @@ from omics_datastore.storage.layout import release_key
 from omics_datastore.storage.object_store import ObjectStore
 
 
-class ReleasedShard(BaseModel):
+class ReleasedShard(GrownModel):
     """A shard: its file below the curriculum's folder, its content, its shuffle keys, and what its cells share."""
+
+    later_fields: ClassVar[tuple[str, ...]] = ("split",)
 
     file: str
     cells: int
     group: dict[str, str | int | bool | None] | None
+    split: str | None = None
     nnz: int
     size: int
     sha256: str
     min_key: int
     max_key: int
+
+
+class ReleasedSplit(BaseModel):
+    """A named part of a curriculum, which loads like a curriculum of its own.
+
+    ``extract_metadata`` is its metadata file below the curriculum's folder, ``values`` what it holds of the column that
+    was split by (``None`` when cells were split by themselves), ``loaders`` programs that load it.
+    """
+
+    name: str
+    cells: int
+    shards: int
+    values: list[str | None] | None
+    extract_metadata: str
+    extract_metadata_sha256: str
+    loaders: dict[str, str]
 
 
 class CurriculumRelease(GrownModel):
@@ -30,7 +49,7 @@ class CurriculumRelease(GrownModel):
     ``ontology`` has the version of the ontologies, and what the filter's ``descendant_of`` meant.
     """
 
-    later_fields: ClassVar[tuple[str, ...]] = ("left_out_by_caps", "measured_genes_sha256")
+    later_fields: ClassVar[tuple[str, ...]] = ("left_out_by_caps", "splits", "measured_genes_sha256")
 
     name: str
     version: int
@@ -56,6 +75,7 @@ class CurriculumRelease(GrownModel):
     ontology: OntologyTerms | None = None
     left_out_not_primary: int = 0
     left_out_by_caps: tuple[CellsLeftOut, ...] = ()
+    splits: tuple[ReleasedSplit, ...] = ()
     measured_genes_sha256: str | None = None
     nexus_version: str
 
@@ -63,8 +83,8 @@ class CurriculumRelease(GrownModel):
 class ExtractMetadata(BaseModel):
     """``extract_metadata.json``: the keys of the system before, then those that spare a trainer arithmetic.
 
-    ``filenames`` are relative to the folder of this file, which may be a path or a ``gs://`` address to put before
-    them; ``limits`` are the cumulative ends of the shards.
+    ``filenames`` are relative to the curriculum's folder, which may be a path or a ``gs://`` address to put before
+    them; ``limits`` are the cumulative ends of the shards. That of a split names its shards only.
     """
 
     total_bins: int

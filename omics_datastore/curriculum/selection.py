@@ -8,6 +8,7 @@ import polars as pl
 
 from omics_datastore.curriculum.capped import CapEffect, apply_caps, check_caps
 from omics_datastore.curriculum.specification import CurriculumSpecification
+from omics_datastore.curriculum.splits import Part, check_split, split_cells
 from omics_datastore.errors import InputError
 from omics_datastore.query.cells import count_cells, selected_cells
 from omics_datastore.query.curriculum import cells_by_ingest
@@ -22,13 +23,20 @@ class Selection:
 
     ``ingests`` has the rows of ``ingest_info`` that have cells of the filter, by id, and how many stay, ``cells``: caps
     may leave none, and the ingest decides all the same which cells of others stay. ``cells`` is the relation of the
-    cells that stay; ``terms`` is what ``descendant_of`` meant; ``caps`` is what each cap did.
+    cells that stay; ``terms`` is what ``descendant_of`` meant; ``caps`` is what each cap did; ``splits`` are the parts
+    of them, none when the specification has no split.
     """
 
     ingests: pl.DataFrame
     cells: ir.Table
     terms: OntologyTerms | None = None
     caps: tuple[CapEffect, ...] = ()
+    splits: tuple[Part, ...] = ()
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """Return the parts that are ordered each by itself: the splits, or all cells as one."""
+        return self.splits or (Part(None, self.cells, self.total_cells),)
 
     @property
     def total_cells(self) -> int:
@@ -76,6 +84,7 @@ def select(
     if not chosen.height:
         raise InputError("every dataset of the warehouse is retired; ingest one again, which brings it back.")
     check_caps(specification)
+    check_split(specification)
     ids = sorted(chosen["ingest_id"].to_list())
     terms = terms or ontology_terms(specification.cell_filter)
     counts = warehouse.query(cells_by_ingest(selected_cells(specification.cell_filter, ids, terms)))
@@ -83,12 +92,12 @@ def select(
         raise InputError(_why_none(specification, warehouse, ids, terms))
     ingests = chosen.join(counts, on="ingest_id", how="inner").sort("ingest_id")
     cells = selected_cells(specification.cell_filter, ingests["ingest_id"].to_list(), terms)
-    if not specification.caps:
-        return Selection(ingests, cells, terms)
-    cells, effects = apply_caps(specification, cells, warehouse)
-    counts = warehouse.query(cells_by_ingest(cells))
-    ingests = ingests.drop("cells").join(counts, on="ingest_id", how="left").with_columns(pl.col("cells").fill_null(0))
-    return Selection(ingests.sort("ingest_id"), cells, terms, tuple(effects))
+    effects: tuple[CapEffect, ...] = ()
+    if specification.caps:
+        cells, effects = apply_caps(specification, cells, warehouse)
+        kept = ingests.drop("cells").join(warehouse.query(cells_by_ingest(cells)), on="ingest_id", how="left")
+        ingests = kept.with_columns(pl.col("cells").fill_null(0)).sort("ingest_id")
+    return Selection(ingests, cells, terms, effects, split_cells(specification, cells, warehouse))
 
 
 def cells_left_out(specification: CurriculumSpecification, warehouse: Warehouse, selection: Selection) -> int:

@@ -5,6 +5,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from omics_datastore.curriculum.cap import Cap, read_caps
+from omics_datastore.curriculum.split import Split
 from omics_datastore.keys import check_key
 from omics_datastore.query.filters import AnyOf, CellFilter
 from omics_datastore.storage.documents import GrownModel, content_digest
@@ -29,8 +30,6 @@ PRIMARY_ONLY = "primary_only"
 
 COMPRESSIONS = {"h5ad": ("gzip", "none"), "zarr": ("lz4", "zstd", "none")}
 """The compressions of a format, the usual one first."""
-
-NotYet = "is not available in this version of Nexus"
 
 
 _PRIMARY = AnyOf.model_validate(
@@ -81,7 +80,7 @@ class CurriculumSpecification(GrownModel):
     """What a curriculum is made of (DESIGN section 5). Unknown keys are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-    later_fields: ClassVar[tuple[str, ...]] = ("caps",)
+    later_fields: ClassVar[tuple[str, ...]] = ("caps", "split")
 
     name: str = Field(description="Curriculum key; versions are <name>.v1, <name>.v2, …")
     filter: CellFilter = Field(CellFilter(), description="Conditions that all must hold.")
@@ -104,20 +103,17 @@ class CurriculumSpecification(GrownModel):
         "store", description="store: ranges of shuffle keys; exact: an order of the seed's own."
     )
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    split: Split | None = Field(None, description="Named parts, each a curriculum of its own.")
     output: OutputConfig = OutputConfig()
     category_limit: Annotated[int, Field(ge=1)] = 2000
     refresh: Literal["never", "weekly"] = Field(
         "never", description="weekly: rebuilt by the schedule when data changed."
     )
 
-    @model_validator(mode="before")
+    @field_validator("split", mode="before")
     @classmethod
-    def _refuse_what_is_not_built(cls, content: Any) -> Any:
-        if isinstance(content, dict):
-            content = dict(content)
-            if content.pop("split", None):
-                raise ValueError(f"split {NotYet}; leave it out")
-        return content
+    def _read_split(cls, split: Any) -> Any:
+        return split or None
 
     @field_validator("name")
     @classmethod

@@ -143,6 +143,11 @@ def extract_metadata_key(name: str, version: int) -> str:
     return f"{curriculum_folder(name, version)}extract_metadata.json"
 
 
+def split_metadata_key(name: str, version: int, split: str) -> str:
+    """Return the key of the metadata file of one split of a version."""
+    return f"{curriculum_folder(name, version)}splits/{split}/extract_metadata.json"
+
+
 def plan_measured_key(name: str, version: int) -> str:
     """Return the key of the table that says which features each pinned ingest measured."""
     return f"{curriculum_folder(name, version)}plan/measured_genes.parquet"

@@ -102,10 +102,16 @@ def test_only_selected_cells_are_in(two_sources: World) -> None:
 
 
 def test_a_deleted_extract_is_built_again_byte_for_byte(two_sources: World) -> None:
-    two_sources.build()
+    asked = {"caps": {"per": "tissue", "cells": 5}, "split": {"by": "tissue", "train": ["lung"], "test": "rest"}}
+    _, first = two_sources.build(**asked)
+    made = materialized(first)
+    assert (made["curriculum/plan"]["left_out_by_caps"], made["curriculum/plan"]["bins"]) == (1, 4)
+    assert [row.data["split"] for row in made["curriculum/plan"]["splits"].records] == ["train", "test"]
+    assert [row.data["cells"] for row in made["curriculum/release"]["splits"].records] == [5, 5]
+    assert checks(first)["curriculum/plan:bins_cover_all_cells"][0]
     before = tree(two_sources.root / "extracts")
     shutil.rmtree(two_sources.root / "extracts")
-    partition, result = two_sources.build()
+    partition, result = two_sources.build(**asked)
     assert (partition, result.success) == ("all.v1", True)
     assert differences(tree(two_sources.root / "extracts"), before) == []
 

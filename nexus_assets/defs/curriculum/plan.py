@@ -111,6 +111,9 @@ def _result(planned: "CurriculumPlan", address: str, cost: dict[str, dg.Metadata
                     for column in planned.obs_columns
                 ]
             ),
+            "splits": table(
+                [{"split": split.name, "cells": split.cells, "bins": split.bins} for split in planned.splits]
+            ),
             "warnings": table([{"warning": warning} for warning in planned.warnings]),
             **cost,
         },
@@ -129,6 +132,6 @@ def _result(planned: "CurriculumPlan", address: str, cost: dict[str, dg.Metadata
 
 
 def _only_last_bins_are_short(planned: "CurriculumPlan") -> bool:
-    """Tell whether every bin is full but at most one of each group."""
-    short = [str(item.group) for item in planned.bins if item.cells != planned.bin_size]
+    """Tell whether every bin is full but at most one of each group of each split."""
+    short = [str((item.split, item.group)) for item in planned.bins if item.cells != planned.bin_size]
     return len(short) == len(set(short)) and all(0 < item.cells <= planned.bin_size for item in planned.bins)

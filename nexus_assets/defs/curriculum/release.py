@@ -69,6 +69,9 @@ def release(context: dg.AssetExecutionContext, store: StoreResource, pipelines: 
                 for library in ("anndata", "cellarium-ml", "annbatch")
                 if library in made.loaders
             },
+            "splits": table(
+                [split.model_dump(include={"name", "cells", "shards", "extract_metadata"}) for split in made.splits]
+            ),
             "sources": table([ingest.model_dump(exclude={"citation"}) for ingest in made.ingests]),
             "citations": dg.MetadataValue.md("\n".join(f"* {citation}" for citation in made.citations) or "none"),
         },

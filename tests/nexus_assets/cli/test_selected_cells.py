@@ -11,6 +11,7 @@ from tests.omics_datastore.curriculum.curriculum_world import build, gene, make_
 
 SPECIFICATION = "name: asked\nbin_size: 5\nobs_columns: [cell_type]\nfilter: {cell_type__not_eq: neuron}\n"
 CAPS = "caps: [{per: cell_type, cells: 4}, {per: dataset, cells: 7}]\n"
+SPLIT = "split: {by: donor_id, test: [donor0], train: rest}\n"
 
 
 @pytest.fixture
@@ -29,15 +30,30 @@ def test_cells_of_a_specification_are_those_it_would_select(lung: Nexus, tmp_pat
     asked.write_text(SPECIFICATION + CAPS)
     counted = lung("cells", "count", "--filter", asked, "--where", "cell_type == B cell")
     assert counted.out == "5\n"
-    assert f"The caps of asked are not applied; nexus curriculum diff asked {asked} does." in counted.err
+    assert (
+        f"The caps and the split of asked are not applied; nexus curriculum diff asked {asked} does that."
+        in counted.err
+    )
     asked.write_text("name: asked\nfilter: {nonsense: 1}\n")
     assert "nonsense" in lung("cells", "count", "--filter", asked).sentence()
 
 
-def test_a_release_says_what_its_caps_left_out(lung: Nexus) -> None:
+def test_a_release_says_what_its_caps_left_out_and_what_its_splits_hold(lung: Nexus) -> None:
     world = open_world(lung.root)
-    build(world, parse_specification(SPECIFICATION + CAPS, "asked.yaml"))
+    build(world, parse_specification(SPECIFICATION + CAPS + SPLIT, "asked.yaml"))
     release_curriculum("asked", 1, world.store)
-    shown = lung("curriculum", "show", "asked").out.splitlines()
-    assert "left out, cap 1        2 (at most 4 cells of each cell_type)" in shown
-    assert "left out, cap 2        1 (at most 7 cells of each dataset)" in shown
+    shown = lung("curriculum", "show", "asked").out
+    lines = shown.splitlines()
+    assert "left out, cap 1        2 (at most 4 cells of each cell_type)" in lines
+    assert "left out, cap 2        1 (at most 7 cells of each dataset)" in lines
+    found = [line.split() for line in lines if "extract_metadata.json" in line]
+    assert [(line[0], line[-1]) for line in found] == [
+        ("test", "splits/test/extract_metadata.json"),
+        ("train", "splits/train/extract_metadata.json"),
+    ]
+    assert sum(int(line[1]) for line in found) == 7
+    assert "extract_000000.h5ad" in shown
+    assert "extract_000001.h5ad" in lung("curriculum", "show", "asked", "--split", "train").out
+    assert (
+        "no split 'other'; there are test, train" in lung("curriculum", "show", "asked", "--split", "other").sentence()
+    )

@@ -42,11 +42,13 @@ SPECIFICATIONS = (
             {"column": "metadata_extra.batch", "op": "not_in", "value": ["it's"]},
         ],
     ),
-    specification(name="exact", bin_size=250, order="exact", seed=5),
     specification(name="grouped", bin_size=90, group_by=["donor_id", "metadata_extra.batch"]),
     specification(
-        name="capped",
+        name="exact",
         bin_size=60,
+        order="exact",
+        seed=5,
+        split={"by": "metadata_extra.batch", "train": "rest", "validation": ["it's", None]},
         caps=[
             {"per": ["metadata_extra.batch", "dataset"], "cells": 90, "at_least": 50},
             {"per": "donor_id", "cells": "smallest"},

@@ -8,7 +8,7 @@ import sqlglot
 
 from omics_datastore.curriculum.specification import DEFAULT_OBS_COLUMNS
 from omics_datastore.query.caps import capped_cells, group_sizes
-from omics_datastore.query.cells import selected_cells
+from omics_datastore.query.cells import column_values, selected_cells
 from omics_datastore.query.compile import Dialect, compile_sql
 from omics_datastore.query.curriculum import (
     cells_by_ingest,
@@ -20,6 +20,7 @@ from omics_datastore.query.curriculum import (
     summarise_columns,
 )
 from omics_datastore.query.filters import CellFilter
+from omics_datastore.query.splits import cells_with_keys, cells_with_values, count_by_keys
 from omics_datastore.shuffle import mixing_rounds
 from tests.omics_datastore.curriculum.curriculum_world import World
 from tests.omics_datastore.query.googlesql import GoogleSQL
@@ -48,6 +49,10 @@ def queries(ids: list[str]) -> dict[str, tuple[ir.Table, bool]]:
         "cells_in_store_order of a span": (cells_in_store_order(cells, COLUMNS, 2**62, (2**61, 2**63 - 1)), True),
         "group_sizes": (group_sizes(cells, COLUMNS, 2, 3), True),
         "capped_cells": (cells_by_ingest(capped_cells(cells, [*TEXT, "is_primary_data"], 2, 3, ROUNDS)), True),
+        "cells_with_values": (cells_by_ingest(cells_with_values(cells, TEXT[1], ["b0", None], others=True)), True),
+        "cells_with_keys": (cells_by_ingest(cells_with_keys(cells, (2**61, 2**63 - 1), ROUNDS)), True),
+        "count_by_keys": (count_by_keys(cells, [2**61, 2**62], ROUNDS), True),
+        "some column_values": (column_values(cells, TEXT[1]).limit(2), True),
         "features_of_ingests": (features_of_ingests(ids), False),
     }
 
