@@ -36,18 +36,17 @@ def ingest(asked: tuple[str, list[str]]) -> list[str]:
     return made
 
 
-def extract(asked: tuple[str, str, list[int]]) -> None:
+def extract(asked: tuple[str, str, list[int], int]) -> None:
     """Write the shards of some groups of bins."""
     from omics_datastore.curriculum.extract import extract_groups
     from omics_datastore.curriculum.plan import read_plan
     from omics_datastore.storage.open import open_store
     from omics_datastore.warehouse.open import open_warehouse
 
-    root, name, groups = asked
+    root, name, groups, workers = asked
     store = open_store(root)
-    extract_groups(
-        read_plan(store, name, 1), groups, open_warehouse("folder", store), store, memory_limit_bytes=MEMORY_BYTES
-    )
+    plan, warehouse = read_plan(store, name, 1), open_warehouse("folder", store)
+    extract_groups(plan, groups, warehouse, store, workers=workers, memory_limit_bytes=MEMORY_BYTES)
 
 
 def build(root: str, name: str, **specification: Any) -> None:
@@ -68,7 +67,8 @@ def build(root: str, name: str, **specification: Any) -> None:
     version = resolve_version(asked, warehouse, store).version
     plan = plan_curriculum(asked, version, warehouse, store, bins_per_group=BINS_PER_GROUP)
     groups = [group.group for group in plan.groups]
-    shares = [(root, name, groups[first::PROCESSES]) for first in range(min(PROCESSES, len(groups)))]
+    tasks = min(PROCESSES, len(groups))
+    shares = [(root, name, groups[first::tasks], PROCESSES // tasks) for first in range(tasks)]
     with _pool() as pool:
         list(pool.map(extract, shares))
     release_curriculum(name, version, store, workers=PROCESSES)
@@ -125,7 +125,6 @@ def _pool() -> ProcessPoolExecutor:
 
 def _warm() -> None:
     """Import what the processes need before the clock runs, as the floor has done when its clock starts."""
-    import omics_datastore.curriculum.plan
     import omics_datastore.curriculum.release  # noqa: F401
 
     multiprocessing.set_forkserver_preload(["benchmarks.speed.preloaded"])

@@ -1,9 +1,11 @@
 """Counts of cells as they come from the warehouse, put into the columns of a curriculum and the order of its bins.
 
-Nothing here loops over cells or counts: rows are gathered by scipy, and columns are sorted by two transpositions,
-which are linear and need no comparison (Gustavson, "Two fast algorithms for sparse matrices", ACM TOMS 4, 1978).
+Nothing here loops over counts: whole rows are copied, or gathered by scipy where columns must be sorted, by two
+transpositions, which are linear and need no comparison (Gustavson, "Two fast algorithms for sparse matrices", ACM TOMS
+4, 1978).
 """
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,6 +18,9 @@ from omics_datastore.warehouse.warehouse import CountsBatch
 
 _BLOCK_COUNTS = 1 << 18
 """Counts put in order at once: they stay in the processor's cache."""
+
+_CELLS_AT_ONCE = 256
+"""Cells gathered at once: so few objects are made that Python does not collect garbage meanwhile."""
 
 LARGEST_EXACT = 2**24
 """The largest count up to which float32 holds every whole number."""
@@ -66,6 +71,7 @@ class CountsCollector:
         self._features = features
         self._cells = 0
         self._in_order = True
+        self._maps: dict[int, tuple[NDArray[np.int32], _Map]] = {}
 
     def add(self, batch: CountsBatch, columns: NDArray[np.int32]) -> None:
         """Add a batch.
@@ -89,15 +95,16 @@ class CountsCollector:
                 f"ingest {batch.ingest_id} has a count of {int(batch.raw_count.max())}, above {LARGEST_EXACT}, which "
                 "the float32 of a shard cannot hold exactly; leave that ingest out with a filter on dataset."
             )
-        # Features that are not wanted become one more column, which is cut off when columns are sorted.
-        wanted = np.where(columns < 0, np.int32(self._features), columns)
-        np.take(wanted, batch.feature_index, out=self._columns[used : used + given], mode="clip")
+        known = self._map_of(columns)
+        if known.same:
+            self._columns[used : used + given] = batch.feature_index
+        else:
+            np.take(known.columns, batch.feature_index, out=self._columns[used : used + given], mode="clip")
         self._values[used : used + given] = batch.raw_count
         cells = len(batch.rows)
         self._ends[self._cells + 1 : self._cells + cells + 1] = used + batch.indptr[1:]
         self._arrived[batch.rows] = np.arange(self._cells, self._cells + cells, dtype=np.int32)
         self._cells += cells
-        self._in_order = self._in_order and bool((columns >= 0).all() and (np.diff(columns) > 0).all())
 
     def matrix(self, first: int, last: int) -> CountsMatrix:
         """Return the counts of neighbouring cells in order.
@@ -110,22 +117,65 @@ class CountsCollector:
         arrived = self._arrived[first:last]
         if (arrived < 0).any():
             raise CorruptionError("raw_counts lacks cells that cell_info has; run the ingest again.")
+        lengths = self._ends[arrived + 1] - self._ends[arrived]
+        indices = self._buffers.take("indices", int(lengths.sum()), np.int32)
+        data = self._buffers.take("data", len(indices), np.float32)
+        indptr = np.zeros(last - first + 1, np.int32)
+        np.cumsum(lengths, out=indptr[1:])
+        if self._in_order:
+            for start in range(0, len(arrived), _CELLS_AT_ONCE):
+                some = arrived[start : start + _CELLS_AT_ONCE]
+                ends = zip(self._ends[some].tolist(), self._ends[some + 1].tolist(), strict=True)
+                spans = [slice(low, high) for low, high in ends]
+                out = slice(int(indptr[start]), int(indptr[start + len(some)]))
+                np.concatenate([self._columns[span] for span in spans], out=indices[out])
+                np.concatenate([self._values[span] for span in spans], out=data[out])
+        else:
+            self._sort(arrived, indptr, indices, data)
+        return CountsMatrix(indptr, indices[: indptr[-1]], data[: indptr[-1]], self._features)
+
+    def _map_of(self, columns: NDArray[np.int32]) -> "_Map":
+        """Return what is known of a map; ingests share arrays, and an array that is kept keeps its id."""
+        if id(columns) not in self._maps:
+            self._maps[id(columns)] = (columns, _Map.of(columns, self._features))
+            self._in_order = self._in_order and self._maps[id(columns)][1].in_order
+        return self._maps[id(columns)][1]
+
+    def _sort(
+        self,
+        arrived: NDArray[np.int32],
+        indptr: NDArray[np.int32],
+        indices: NDArray[np.int32],
+        data: NDArray[np.float32],
+    ) -> None:
+        """Put the counts of cells in order, sorted by column; those of features that are not wanted go."""
         used = int(self._ends[self._cells])
         stored = (self._values[:used], self._columns[:used], self._ends[: self._cells + 1])
         every = sparse.csr_matrix(stored, shape=(self._cells, self._features + 1))
-        most = int((self._ends[arrived + 1] - self._ends[arrived]).sum())
-        indices = self._buffers.take("indices", most, np.int32)
-        data = self._buffers.take("data", most, np.float32)
-        indptr = np.zeros(last - first + 1, np.int32)
         step = max(1, _BLOCK_COUNTS * self._cells // max(1, used))
-        for start in range(0, last - first, step):
-            block = every[arrived[start : start + step]]
-            if not self._in_order:
-                block = _sorted_columns(block, self._features)
+        for start in range(0, len(arrived), step):
+            block = _sorted_columns(every[arrived[start : start + step]], self._features)
             begin, end = indptr[start], indptr[start] + block.nnz
             indptr[start + 1 : start + 1 + block.shape[0]] = begin + block.indptr[1:]
             indices[begin:end], data[begin:end] = block.indices, block.data
-        return CountsMatrix(indptr, indices[: indptr[-1]], data[: indptr[-1]], self._features)
+
+
+@dataclass(frozen=True)
+class _Map:
+    """Where the features of an ingest are: the column of each feature index, and whether that keeps their order.
+
+    Features that are not wanted become one more column, which is cut off when columns are sorted.
+    """
+
+    columns: NDArray[np.int32]
+    in_order: bool
+    same: bool
+
+    @classmethod
+    def of(cls, columns: NDArray[np.int32], features: int) -> "_Map":
+        wanted = np.where(columns < 0, np.int32(features), columns)
+        in_order = bool((columns >= 0).all() and (np.diff(columns) > 0).all())
+        return cls(wanted, in_order, in_order and (len(columns) == 0 or int(columns[-1]) == len(columns) - 1))
 
 
 def _sorted_columns(rows: sparse.csr_matrix, features: int) -> sparse.csr_matrix:

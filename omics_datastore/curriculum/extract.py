@@ -83,7 +83,8 @@ def extract_groups(
                         for first, last in rounds_of_shares(shares, memory_limit_bytes):
                             _extract_scattered(extraction, shares[first:last], pool, max(1, workers), store)
                     else:
-                        _all_done([pool.submit(extraction.extract, share) for share in shares])
+                        readers = max(1, workers // len(shares))
+                        _all_done([pool.submit(extraction.extract, share, readers) for share in shares])
                 except BaseException:
                     pool.shutdown(wait=True, cancel_futures=True)
                     raise
@@ -203,10 +204,30 @@ class _Extraction:
     def __exit__(self, *error: Any) -> None:
         self._files.close()
 
-    def extract(self, share: Share) -> None:
-        """Read the counts of a share's bins and write their shards."""
+    def extract(self, share: Share, readers: int) -> None:
+        """Read the counts of a share's bins and write their shards.
+
+        :param share: The share.
+        :param readers: Threads that may read.
+        """
         cells = self._cells(share)
-        self._write_bins(share, cells, self._warehouse.read_counts(cells.select(*_PLACE)))
+        if readers == 1 or not self._warehouse.reads_ingests_apart:
+            self._write_bins(share, cells, self._warehouse.read_counts(cells.select(*_PLACE)))
+            return
+        numbered = cells.select(*_PLACE).with_row_index("number")
+        ids = numbered["ingest_id"].unique().sort().to_list()
+        collector, lock = self._collector(share, cells), threading.Lock()
+
+        def read(thread: int) -> None:
+            some = numbered.filter(pl.col("ingest_id").is_in(ids[thread::readers]))
+            numbers = some["number"].cast(pl.Int64).to_numpy()
+            for batch in self._warehouse.read_counts(some.select(*_PLACE)):
+                with lock:
+                    collector.add(replace(batch, rows=numbers[batch.rows]), self._maps[batch.ingest_id])
+
+        with ThreadPoolExecutor(readers, thread_name_prefix="read") as pool:
+            _all_done([pool.submit(read, thread) for thread in range(min(readers, len(ids)))])
+        self._write_collected(share, cells, collector)
 
     def scatter(self, shares: Sequence[Share], folder: Path, pool: ThreadPoolExecutor, workers: int) -> ScatteredCounts:
         """Read the counts of the cells of many shares once, and lay them aside by share.
@@ -245,10 +266,16 @@ class _Extraction:
         self._write_bins(share, self._cells(share), batches)
 
     def _write_bins(self, share: Share, cells: pl.DataFrame, batches: Iterable[CountsBatch]) -> None:
-        counts = sum(item.counts for item in share.bins)
-        collector = CountsCollector(cells.height, counts, self._plan.feature_count, self._buffers())
+        collector = self._collector(share, cells)
         for batch in batches:
             collector.add(batch, self._maps[batch.ingest_id])
+        self._write_collected(share, cells, collector)
+
+    def _collector(self, share: Share, cells: pl.DataFrame) -> CountsCollector:
+        counts = sum(item.counts for item in share.bins)
+        return CountsCollector(cells.height, counts, self._plan.feature_count, self._buffers())
+
+    def _write_collected(self, share: Share, cells: pl.DataFrame, collector: CountsCollector) -> None:
         start = 0
         for item in share.bins:
             rows = slice(start, start + item.cells)

@@ -124,12 +124,31 @@ class H5adShardWriter(ShardWriter):
         target = group.create_dataset(
             name, values.shape, values.dtype, chunks=(size,), shuffle=True, compression="gzip", compression_opts=1
         )
+        planes = np.zeros((values.itemsize, size), np.uint8)
         for start in range(0, len(values), size):
             chunk = values[start : start + size]
             if len(chunk) < size:  # a chunk is always stored whole
                 chunk = np.concatenate([chunk, np.zeros(size - len(chunk), chunk.dtype)])
-            planes = np.ascontiguousarray(chunk.view(np.uint8).reshape(size, values.itemsize).T)
+            fill_byte_planes(chunk, planes)
             target.id.write_direct_chunk((start,), deflate(planes))
+
+
+def fill_byte_planes(values: NDArray[Any], planes: NDArray[np.uint8]) -> None:
+    """Do what HDF5's filter ``shuffle`` does to a chunk: first the lowest byte of every value, then the next.
+
+    Shifting whole values is twice as fast as moving single bytes.
+
+    :param values: (n,) of four bytes each, little-endian.
+    :param planes: uint8 (4, n), to be filled.
+    """
+    words = values.view("<u4")
+    used = 4 if values.dtype.kind == "f" else -(-int(words.max()).bit_length() // 8)
+    shifted = words
+    for place in range(used):
+        if place:
+            shifted = words >> np.uint32(8 * place)
+        np.copyto(planes[place], shifted, casting="unsafe")
+    planes[used:] = 0
 
 
 def shard_writer(features: pl.DataFrame, layout: list[ObsColumn], file_format: str, compression: str) -> ShardWriter:

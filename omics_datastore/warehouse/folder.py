@@ -33,8 +33,11 @@ class FolderWarehouse(Warehouse):
     :param memory_limit_bytes: Memory of DuckDB for one query; more goes to the temporary folder.
     :param threads: Threads of one query; by default one a core.
     :param temp_directory: The temporary folder; by default one of the store's scratch paths.
-    :param counts_batch_bytes: Bytes of counts that :meth:`read_counts` holds at once, about.
+    :param counts_batch_bytes: Bytes of counts that :meth:`read_counts` holds at once, about; what fits into the
+        processor's cache is decoded fastest.
     """
+
+    reads_ingests_apart = True
 
     def __init__(
         self,
@@ -43,7 +46,7 @@ class FolderWarehouse(Warehouse):
         memory_limit_bytes: int = 512 * 2**20,
         threads: int | None = None,
         temp_directory: Path | None = None,
-        counts_batch_bytes: int = 8 * 2**20,
+        counts_batch_bytes: int = 2 * 2**20,
     ) -> None:
         self._store = store
         self._tables = FolderTables(store)

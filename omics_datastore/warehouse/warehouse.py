@@ -80,6 +80,9 @@ class Warehouse(ABC):
     sort_limit: int | None = None
     """Rows that one ordered query should give at most; ``None`` where any number is sorted."""
 
+    reads_ingests_apart = False
+    """Whether :meth:`read_counts` of some ingests costs nothing more when threads share the ingests."""
+
     @property
     @abstractmethod
     def uri(self) -> str:

@@ -125,3 +125,12 @@ def test_same_input_gives_the_same_bytes_later_and_elsewhere(tmp_path: Path) -> 
 def test_unknown_format() -> None:
     with pytest.raises(ValueError, match="parquet"):
         shard_writer(FEATURES, LAYOUT, "parquet", "gzip")
+
+
+@pytest.mark.parametrize("largest", [1, 2**8, 2**16, 2**24, 2**31 - 1])
+def test_byte_planes_are_those_of_the_filter_shuffle(largest: int) -> None:
+    indices = np.array([0, largest, 3, largest - 1], np.int32)
+    for values in (indices, indices.astype(np.float32)):
+        planes = np.full((4, 4), 9, np.uint8)
+        shard_module.fill_byte_planes(values, planes)
+        assert planes.tobytes() == values.view(np.uint8).reshape(4, 4).T.tobytes()
