@@ -40,7 +40,8 @@ def request_writer(
     """
     run = context.run
     identity = JobIdentity(run.root_run_id or run.run_id, step, context.partition_key)
-    spread = Spread(pipelines.tasks, pipelines.workers, pipelines.task_memory_bytes)
+    memory = pipelines.task_memory_bytes
+    spread = Spread(pipelines.tasks, pipelines.workers, memory, tasks_share_cores=pipelines.tasks_share_cores)
     labels = {
         INSTANCE: instance_id(context.instance),
         PARTITION: context.partition_key,

@@ -47,11 +47,23 @@ class _Task:
 
 @dataclass(frozen=True)
 class Spread:
-    """How work is spread: tasks side by side, threads in each, bytes of cell data in each."""
+    """How work is spread: tasks side by side, threads in each, bytes of cell data in each.
+
+    Where tasks share the cores of one machine, fewer tasks have more threads each.
+    """
 
     tasks: int
     workers: int
     task_memory_bytes: int
+    tasks_share_cores: bool = False
+
+    def threads(self, tasks: int) -> int:
+        """Return the threads of each of so many tasks.
+
+        :param tasks: Tasks that there is work for.
+        :return: At least ``workers``.
+        """
+        return self.workers * max(1, self.tasks // max(1, tasks)) if self.tasks_share_cores else self.workers
 
 
 class RequestWriter:
@@ -181,7 +193,8 @@ class RequestWriter:
 
     def _write(self, kind: type[TaskConfig], tasks: Sequence[Mapping[str, Any]]) -> list[_Task]:
         """Write the configurations of all tasks of a request, whose messages are one session."""
-        spread = {"memory_limit_bytes": self._spread.task_memory_bytes, "workers": self._spread.workers}
+        threads = self._spread.threads(len(tasks))
+        spread = {"memory_limit_bytes": self._spread.task_memory_bytes, "workers": threads}
         said = [content_digest(kind.model_validate({"result_key": "", **spread, **task}))[:12] for task in tasks]
         place = f"{self._identity.step}/{self._identity.partition}"
         session = messages_prefix(self._identity.root_run, f"{place}/{digest(said)[:12]}")

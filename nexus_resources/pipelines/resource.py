@@ -49,6 +49,11 @@ class PipelinesResource(dg.ConfigurableResource, ABC):  # type: ignore[type-arg]
             python=self.cellxgene_python, memory_mb=self.cellxgene_memory_mb, seconds=self.cellxgene_seconds
         )
 
+    @property
+    def tasks_share_cores(self) -> bool:
+        """Return whether a task may use the threads of those that there are too few groups of work for."""
+        return False
+
     def observers(self) -> list[PipelineObserver]:
         """Return who else hears of a job besides the Dagster log; a terminal's progress bar, for example."""
         return []
@@ -58,6 +63,10 @@ class LocalPipelinesResource(PipelinesResource):
     """Run pipelines with kfp.local in child processes."""
 
     folder: str
+
+    @property
+    def tasks_share_cores(self) -> bool:
+        return True
 
     def runner(self) -> PipelineRunner:
         return LocalPipelines(self.folder)

@@ -1,5 +1,6 @@
 """Requests to the pipelines: how work is spread, what is written for the tasks, and what is read back."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -64,6 +65,16 @@ def writer(store: FolderStore) -> RequestWriter:
 
 def read(store: FolderStore, kind: type[Config], *keys: str) -> list[Config]:
     return [parse_yaml(kind, store.read(key), key) for key in keys]
+
+
+@pytest.mark.parametrize(("share", "groups", "threads"), [(True, [4], 6), (True, [4, 7], 3), (False, [4], 3)])
+def test_a_lone_task_has_the_threads_of_all_where_they_share_cores(
+    store: FolderStore, share: bool, groups: list[int], threads: int
+) -> None:
+    spread = replace(SPREAD, tasks_share_cores=share)
+    job = RequestWriter(store, JobIdentity("run-1", "step", "lung"), spread, {}).extract("folder", "all", 1, groups)
+    tasks = read(store, ExtractTaskConfig, *job.parameters["extract_config_keys"])
+    assert [task.workers for task in tasks] == [threads] * len(groups)
 
 
 def test_an_ingest_is_spread_over_the_tasks(store: FolderStore, writer: RequestWriter) -> None:

@@ -124,14 +124,6 @@ def test_groups_workers_and_memory_do_not_matter(world: World) -> None:
     assert releases[0].shards == releases[1].shards == releases[2].shards
 
 
-def test_threads_that_share_the_ingests_of_a_share_give_the_same_shard(world: World) -> None:
-    spec = specification(bin_size=1000)
-    build(world, spec, 1)
-    build(world, spec, 2, workers=2)
-    assert len(shard_paths(world)) == 1
-    assert shard_bytes(world, version=1) == shard_bytes(world, version=2)
-
-
 def test_shards_that_are_there_are_kept(world: World) -> None:
     plan, _ = build(world)
     before = [path.stat().st_mtime_ns for path in shard_paths(world)]
