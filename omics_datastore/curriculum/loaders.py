@@ -54,6 +54,14 @@ folder = "{folder}"
 shard = anndata.{read}(folder + "/{first_file}")
 """
 
+_NEXUS = """\
+from omics_datastore.training.reader import CurriculumReader
+
+folder = "{folder}"
+for batch in CurriculumReader(folder, batch_size=4096, seed=0{split}):
+    batch.counts, batch.cells, batch.obs
+"""
+
 _MEASURED = """\
 import numpy as np
 import pandas as pd
@@ -79,7 +87,7 @@ def loader_snippets(plan: CurriculumPlan, split: str | None = None) -> dict[str,
 
     :param plan: The plan.
     :param split: The split to load; by default the whole.
-    :return: Python source by library: ``anndata``, and ``cellarium-ml`` or ``annbatch``, as the format has
+    :return: Python source by library: ``anndata``, ``nexus``, and ``cellarium-ml`` or ``annbatch``, as the format has
         it. ``measured genes`` goes on from ``anndata``.
     """
     folder = curriculum_folder(plan.name, plan.version).rstrip("/")
@@ -102,6 +110,7 @@ def loader_snippets(plan: CurriculumPlan, split: str | None = None) -> dict[str,
     if is_zarr:
         programs = {"annbatch": annbatch.format(folder=folder, first=bins[0].bin, end=last.bin + 1)}
     programs["anndata"] = _ANNDATA.format(folder=folder, read="read_zarr" if is_zarr else "read_h5ad", first_file=first)
+    programs["nexus"] = _NEXUS.format(folder=folder, split=f', split="{split}"' if split else "")
     if plan.measured_sha256:
         programs["measured genes"] = _MEASURED.format(folder=folder)
     return programs

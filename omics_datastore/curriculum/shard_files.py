@@ -109,7 +109,7 @@ def open_shard(path: Path) -> Iterator[Any]:
     :return: A context manager that yields the root group, of h5py or of zarr.
     :raise OSError: When it cannot be opened as one.
     """
-    if is_file_shard(path.name):
+    if path.is_file():
         import h5py
 
         with h5py.File(path) as file:

@@ -66,7 +66,7 @@ def release(context: dg.AssetExecutionContext, store: StoreResource, pipelines: 
             "genes": made.feature_count,
             **{
                 f"load_with_{library.replace('-', '_')}": _program(placed_loader(made, library, objects))
-                for library in ("anndata", "cellarium-ml", "annbatch")
+                for library in ("anndata", "cellarium-ml", "annbatch", "nexus")
                 if library in made.loaders
             },
             "splits": table(
