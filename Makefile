@@ -12,11 +12,14 @@ BIGQUERY_PINS := tests/emulators/bigquery/constraints.txt tests/emulators/bigque
 # So has the validator of the CELLxGENE schema, which pins an older anndata.
 CELLXGENE := .venv-cellxgene
 CELLXGENE_PINS := deploy/cellxgene-constraints.txt
+# And so have the trainers that read releases: .venvs/torch, .venvs/cellarium, .venvs/annbatch.
+TRAINERS := $(patsubst %,.venvs/%/.installed,torch cellarium annbatch)
+PYTHON312 ?= python3.12
 
 # The tests start hundreds of Python processes, which would compile every module of Nexus again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo gcp-demo test lint types unit cellxgene test-cellxgene pipelines docs rates bench images pins up clean
+.PHONY: demo gcp-demo test lint types unit cellxgene test-cellxgene test-training pipelines docs rates bench images pins up clean
 .DELETE_ON_ERROR:
 
 demo: $(INSTALLED)
@@ -49,6 +52,11 @@ cellxgene: $(CELLXGENE)/.installed
 # The contract of the gate, which `make test` holds over a stand-in, over the real validator; some minutes.
 test-cellxgene: cellxgene
 	$(BIN)/pytest tests/contracts/real_cellxgene.py
+
+# Real trainers on small releases: PyTorch, cellarium-ml, and annbatch, which needs Python 3.12. Some minutes; torch is big.
+test-training: $(INSTALLED) $(TRAINERS)
+	$(BIN)/python -m tests.training --torch .venvs/torch/bin/python --cellarium .venvs/cellarium/bin/python \
+		--annbatch .venvs/annbatch/bin/python
 
 # The compiled pipelines are committed; a test checks that they are current.
 pipelines: $(INSTALLED)
@@ -106,5 +114,13 @@ $(CELLXGENE)/.installed: $(CELLXGENE_PINS) $(INSTALLED)
 		|| $(PIP) --python $(CELLXGENE)/bin/python install $(QUIET) --requirement $(CELLXGENE_PINS)
 	touch $@
 
+# pip and not uv: where an index is configured that has torch for the CPU alone, pip takes it.
+.venvs/%/.installed: tests/training/%.txt $(INSTALLED)
+	$(if $(filter annbatch,$*),$(PYTHON312),$(PYTHON)) -m venv --clear .venvs/$*
+	.venvs/$*/bin/python -m pip install $(QUIET) --requirement $<
+	$(if $(filter torch,$*),.venvs/$*/bin/python -m pip install $(QUIET) --constraint constraints.txt --constraint $< \
+		--editable '.[torch]')
+	touch $@
+
 clean:
-	rm -rf $(VENV) $(BIGQUERY) $(CELLXGENE) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .venvs $(BIGQUERY) $(CELLXGENE) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

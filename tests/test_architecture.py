@@ -18,6 +18,9 @@ CLOUD_SDKS = {"google.cloud.storage": "cloud_storage", "gcsfs": "cloud_storage",
 VAGUE_NAMES = {"utils", "util", "helpers", "helper", "manager", "managers", "misc", "common", "core"}
 LINE_LIMIT = 350
 
+NEEDS_TORCH = "omics_datastore.training.torch_dataset"
+"""The one module that needs an extra which workers and developers lack; its tests have a stand-in."""
+
 MODULES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 TESTS = sorted((ROOT / "tests").rglob("*.py"))
 
@@ -121,6 +124,7 @@ def _run(code: str) -> str:
 
 def test_worker_packages_import_without_dagster() -> None:
     names = [_dotted(path) for path in MODULES if _package(path) in ("omics_datastore", "kfp_components")]
+    names.remove(NEEDS_TORCH)
     blocked = ["dagster", "nexus_resources", "nexus_assets"]
     code = f"import sys, importlib\nfor name in {blocked}: sys.modules[name] = None\n"
     _run(f"{code}for name in {names}: importlib.import_module(name)")

@@ -97,7 +97,7 @@ class PlanFiles:
 
         :param ingests: The pinned ingests that have cells: the rows, in this order.
         :param measured: For each ingest bool (features,).
-        :return: SHA-256 of the file: ``ingest_id``, ``dataset``, ``source_uri``, and ``measured``, a list of booleans.
+        :return: SHA-256 of the file: ``ingest_id``, ``dataset``, and ``measured``, a list of booleans.
         """
         masks = [measured[ingest.ingest_id] for ingest in ingests]
         offsets = np.concatenate([[0], np.cumsum([len(mask) for mask in masks])])
@@ -106,7 +106,6 @@ class PlanFiles:
             {
                 "ingest_id": [ingest.ingest_id for ingest in ingests],
                 "dataset": [ingest.dataset for ingest in ingests],
-                "source_uri": [ingest.source_uri for ingest in ingests],
                 "measured": pa.LargeListArray.from_arrays(pa.array(offsets), values),
             }
         )

@@ -24,9 +24,9 @@ def test_masks_are_the_genes_of_the_sources(world: World) -> None:
     path = world.root / "extracts/all/v1/measured_genes.parquet"
     assert hashlib.sha256(path.read_bytes()).hexdigest() == release.measured_genes_sha256
     table = pl.read_parquet(path)
-    assert table.columns == ["ingest_id", "dataset", "source_uri", "measured"]
-    assert table.select("ingest_id", "dataset", "source_uri").rows() == [
-        (ingest.ingest_id, ingest.dataset, ingest.source_uri) for ingest in release.ingests
+    assert table.columns == ["ingest_id", "dataset", "measured"]
+    assert table.select("ingest_id", "dataset").rows() == [
+        (ingest.ingest_id, ingest.dataset) for ingest in release.ingests
     ]
     genes = read_shards(world)[0].var_names.tolist()
     for row, ingest in zip(table.to_dicts(), release.ingests, strict=True):
