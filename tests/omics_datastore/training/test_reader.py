@@ -121,19 +121,20 @@ def test_dense_batches_last_batches_and_masks(release: Path, whole: ad.AnnData, 
         assert batch.obs == {}
 
 
-def test_a_split_is_read_by_its_metadata(release: Path, tmp_path: Path, whole: ad.AnnData) -> None:
-    folder = Path(shutil.copytree(release, tmp_path / "copied"))
-    metadata = json.loads((folder / "extract_metadata.json").read_text())
-    (folder / "splits/validation").mkdir(parents=True, exist_ok=True)
-    split = {**metadata, "filenames": metadata["filenames"][5:], "limits": [9, 18, 26], "total_cells": 26}
-    (folder / "splits/validation/extract_metadata.json").write_text(json.dumps(split))
-    batches = list(CurriculumReader(folder, batch_size=10, split="validation"))
-    assert sorted(cells_of(batches)) == list(range(45, CELLS))
-    rows = whole[[str(cell) for cell in batches[0].cells]]
-    counts: Any = batches[0].counts
-    assert counts.toarray().tolist() == rows.X.toarray().tolist()
-    with pytest.raises(InputError, match="no split 'test'; it has validation"):
-        CurriculumReader(folder, batch_size=10, split="test")
+def test_a_split_is_read_alone(made_release: Path) -> None:
+    whole = ad.read_h5ad(made_release / "parts.h5ad")
+    for split in ("train", "validation"):
+        reader = CurriculumReader(made_release / "parts/v1", batch_size=10, split=split, columns=["split"], check=True)
+        batches = list(reader)
+        places = np.flatnonzero(whole.obs["split"] == split)
+        assert sorted(cells_of(batches)) == places.tolist()
+        for batch in batches:
+            rows = whole[[str(cell) for cell in batch.cells]]
+            counts: Any = batch.counts
+            assert counts.toarray().tolist() == rows.X.toarray().tolist()
+            assert {reader.categories["split"][code] for code in batch.obs["split"]} == {split}
+    with pytest.raises(InputError, match="no split 'test'; it has train, validation"):
+        CurriculumReader(made_release / "parts/v1", batch_size=10, split="test")
 
 
 def test_a_bucket_is_read(made_release: Path, cloud_root: str) -> None:
