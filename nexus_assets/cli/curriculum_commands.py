@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from nexus_assets.cli.examples import examples
+from nexus_assets.cli.given_file import read_given
 from nexus_assets.cli.output import print_json, print_pairs, print_rows, say
 from nexus_assets.cli.runs import load_job, run_job
 from nexus_assets.cli.session import Session, open_session
@@ -115,7 +116,7 @@ def diff(name: str, specification: Path | None, as_json: bool) -> None:
     if specification is None:
         asked = read_dropped_specification(session.store, name)
     else:
-        asked = parse_specification(_content(specification), str(specification), name)
+        asked = parse_specification(read_given(specification, "specification"), str(specification), name)
     found = curriculum_difference(asked, session.warehouse, session.store)
     if as_json:
         print_json({**found.model_dump(mode="json"), "changed": not found.is_empty})
@@ -142,7 +143,7 @@ def build_curriculum(session: Session, path: Path) -> tuple[str, str]:
     from nexus_assets.partitions import CURRICULA, add_partition
     from omics_datastore.curriculum.versions import parse_specification, resolve_version
 
-    content = _content(path)
+    content = read_given(path, "specification")
     specification = parse_specification(content, str(path))
     version, state = resolve_version(specification, session.warehouse, session.store)
     partition = make_curriculum_partition(specification.name, version)
@@ -175,13 +176,6 @@ def read_named_release(session: Session, name: str) -> Any:
         raise InputError(f"the curriculum {name!r} {what}; there are {', '.join(names) or 'none'}.")
     newest = max(released, key=lambda entry: entry.version)
     return read_release(session.store, newest.name, newest.version)
-
-
-def _content(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise InputError(f"the specification {path} cannot be read: {error.strerror}.") from error
 
 
 def _row(entry: Any) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from nexus_assets.cli.examples import examples
+from nexus_assets.cli.given_file import read_given
 from nexus_assets.cli.output import print_json, print_rows, say
 from nexus_assets.cli.runs import load_job, run_job
 from nexus_assets.cli.session import Session, open_session
@@ -45,7 +46,9 @@ def ingest(paths: Sequence[str], dataset: str | None, config: Path | None, valid
     """
     session = open_session(writes=True)
     if config is not None:
-        with_mapping(session.store, parse_yaml(DatasetConfig, _content(config), str(config)), str(config))
+        with_mapping(
+            session.store, parse_yaml(DatasetConfig, read_given(config, "configuration"), str(config)), str(config)
+        )
     results, refused = [], []
     with fetched(session.store, paths) as local:
         for key, sources in group_by_dataset(local, dataset).items():
@@ -103,13 +106,6 @@ def _as_named(message: str, session: Session, dataset: str, sources: Sequence[Na
     for source in sources:
         message = message.replace(session.store.uri(f"{INBOX}{dataset}/{source.name}"), source.shown)
     return message
-
-
-def _content(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise InputError(f"the configuration {path} cannot be read: {error.strerror}.") from error
 
 
 def _print_report(report: ValidationReport, *, validate_only: bool) -> None:

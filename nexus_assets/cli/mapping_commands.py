@@ -5,10 +5,10 @@ from pathlib import Path
 import click
 
 from nexus_assets.cli.examples import examples
+from nexus_assets.cli.given_file import read_given
 from nexus_assets.cli.output import print_json, print_rows
 from nexus_assets.cli.session import open_session
 from nexus_assets.cli.suggestions import SuggestingGroup
-from omics_datastore.errors import InputError
 
 
 @click.group(
@@ -34,10 +34,7 @@ def add(name: str, file: Path) -> None:
     from omics_datastore.ingest.mappings import add_mapping, load_mapping, mapping_users
 
     session = open_session(writes=True)
-    try:
-        content = file.read_bytes()
-    except OSError as error:
-        raise InputError(f"{file} cannot be read: {error.strerror}.") from error
+    content = read_given(file, "column mapping")
     changed = add_mapping(session.store, name, content, str(file))
     added = load_mapping(session.store, name)
     click.echo(

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from nexus_assets.cli.examples import examples
+from nexus_assets.cli.given_file import read_given
 from nexus_assets.cli.output import print_json, print_rows
 from nexus_assets.cli.runs import load_job, run_job
 from nexus_assets.cli.session import open_session
@@ -36,10 +37,7 @@ def add(name: str, csv: Path) -> None:
     from omics_datastore.curriculum.feature_schema import add_feature_schema
 
     session = open_session(writes=True)
-    try:
-        content = csv.read_bytes()
-    except OSError as error:
-        raise InputError(f"{csv} cannot be read: {error.strerror}.") from error
+    content = read_given(csv, "feature schema")
     added = add_feature_schema(session.store, name, content)
     add_partition(session.instance, FEATURE_SCHEMAS, name)
     run_job(session, load_job(session, "register_feature_schema"), name, {})
