@@ -11,7 +11,18 @@ from ibis.backends.sql.compilers.duckdb import DuckDBCompiler
 Dialect = Literal["duckdb", "bigquery"]
 
 
+_READABLE = 100_000
+"""Characters of a statement that is broken into lines: BigQuery takes 1 MB, and indents are most of a long list."""
+
+
+def _among(arg: Any, values: tuple[str, ...]) -> Any:
+    return sge.In(this=arg, expressions=[sge.Literal.string(value) for value in values])
+
+
 class _DuckDB(DuckDBCompiler):  # type: ignore[misc]
+    def visit_TextAmong(self, op: Any, *, arg: Any, values: tuple[str, ...]) -> Any:  # noqa: ARG002, N802
+        return _among(arg, values)
+
     def visit_JSONText(self, op: Any, *, arg: Any, key: str) -> Any:  # noqa: ARG002, N802
         # A JSON pointer (RFC 6901) can name every key; a path cannot.
         pointer = "/" + key.replace("~", "~0").replace("/", "~1")
@@ -19,6 +30,9 @@ class _DuckDB(DuckDBCompiler):  # type: ignore[misc]
 
 
 class _BigQuery(BigQueryCompiler):  # type: ignore[misc]
+    def visit_TextAmong(self, op: Any, *, arg: Any, values: tuple[str, ...]) -> Any:  # noqa: ARG002, N802
+        return _among(arg, values)
+
     def visit_JSONText(self, op: Any, *, arg: Any, key: str) -> Any:  # noqa: ARG002, N802
         # JSON columns hold text in BigQuery (see omics_datastore.schema.bigquery); any number must be readable.
         mode = sge.Kwarg(this=sge.Var(this="wide_number_mode"), expression=sge.Literal.string("round"))
@@ -40,5 +54,6 @@ def compile_sql(expression: ir.Table, dialect: Dialect) -> str:
     :return: The statement, without a semicolon; tables have no dataset or catalog before their names.
     """
     compiler = _compiler(dialect)
-    statement: str = compiler.to_sqlglot(expression).sql(dialect=compiler.dialect, pretty=True)
-    return statement
+    tree = compiler.to_sqlglot(expression)
+    statement: str = tree.sql(dialect=compiler.dialect, pretty=True)
+    return statement if len(statement) < _READABLE else str(tree.sql(dialect=compiler.dialect))

@@ -7,6 +7,7 @@ import ibis.expr.types as ir
 
 from omics_datastore.query.columns import cell_column
 from omics_datastore.query.mixing import mixed
+from omics_datastore.query.text_among import text_among
 
 
 def cells_with_values(cells: ir.Table, column: str, values: Sequence[str | None], *, others: bool = False) -> ir.Table:
@@ -20,7 +21,7 @@ def cells_with_values(cells: ir.Table, column: str, values: Sequence[str | None]
     """
     value = cell_column(cells, column)
     named = [text for text in values if text is not None]
-    among = ibis.coalesce(value.isin(named), ibis.literal(False)) if named else ibis.literal(False)
+    among = ibis.coalesce(text_among(value, named), ibis.literal(False)) if named else ibis.literal(False)
     if None in values:
         among = among | value.isnull()
     return cells.filter(~among if others else among)
