@@ -83,7 +83,8 @@ class SessionReader:
             params = message["params"] or {}
             if message["method"] == "report_custom_message":
                 said = params["payload"]
-                self._progress[task] = Progress(int(said["done"]), int(said["total"]), str(said["unit"]))
+                counted = (int(said["done"]), int(said["total"]), str(said["unit"]))
+                self._progress[task] = Progress(*counted, cells=int(said.get("cells", 0)))
             if message["method"] == "closed" and "exception" in params:
                 return f"Task {task} failed: {str(params['exception']['message']).strip()}"
         except (ValueError, KeyError, TypeError):
