@@ -14,6 +14,7 @@ CELLXGENE := .venv-cellxgene
 CELLXGENE_PINS := deploy/cellxgene-constraints.txt
 # And so have the trainers that read releases: .venvs/torch, .venvs/cellarium, .venvs/annbatch.
 TRAINERS := $(patsubst %,.venvs/%/.installed,torch cellarium annbatch)
+NEXUS_FOR_torch := --constraint constraints.txt --editable '.[torch]'
 PYTHON312 ?= python3.12
 
 # The tests start hundreds of Python processes, which would compile every module of Nexus again.
@@ -114,12 +115,12 @@ $(CELLXGENE)/.installed: $(CELLXGENE_PINS) $(INSTALLED)
 		|| $(PIP) --python $(CELLXGENE)/bin/python install $(QUIET) --requirement $(CELLXGENE_PINS)
 	touch $@
 
-# pip and not uv: where an index is configured that has torch for the CPU alone, pip takes it.
-.venvs/%/.installed: tests/training/%.txt $(INSTALLED)
+# torch by pip and not by uv: where pip is configured to find torch for the CPU alone, it takes that.
+.venvs/%/.installed: tests/training/%.txt tests/training/torch.txt $(INSTALLED)
 	$(if $(filter annbatch,$*),$(PYTHON312),$(PYTHON)) -m venv --clear .venvs/$*
-	.venvs/$*/bin/python -m pip install $(QUIET) --requirement $<
-	$(if $(filter torch,$*),.venvs/$*/bin/python -m pip install $(QUIET) --constraint constraints.txt --constraint $< \
-		--editable '.[torch]')
+	$(if $(filter annbatch,$*),,.venvs/$*/bin/python -I -m pip install $(QUIET) --requirement tests/training/torch.txt)
+	$(UV) --python .venvs/$*/bin/python --requirement $< $(NEXUS_FOR_$*) \
+		|| .venvs/$*/bin/python -I -m pip install $(QUIET) --requirement $< $(NEXUS_FOR_$*)
 	touch $@
 
 clean:
