@@ -13,6 +13,8 @@ from omics_datastore.storage.documents import describe
 
 PREFIX = "NEXUS_"
 DEFAULT_ROOT = "nexus-data"
+_SECRETS = ("NEXUS_WEBHOOK",)
+"""What is never shown, not in the sentence about a wrong value either."""
 
 
 class Settings(GcpSettings):
@@ -31,6 +33,10 @@ class Settings(GcpSettings):
     bins_per_group: int = Field(32, ge=1, description="Bins of a group at most; a group has about 10,000 cells.")
     quiet_seconds: float = Field(5.0, ge=0, description="How long a drop must not have changed before it is taken.")
     sensors: Literal["on", "off"] = Field("on", description="Whether sensors and schedules start switched on.")
+    webhook: str = Field(
+        "", pattern=r"^(https?://\S+)?$", description="Address that is told of failed runs, in Slack's JSON; a secret."
+    )
+    web_address: str = Field("", pattern=r"^(https?://\S+)?$", description="Address of the web UI, for links to runs.")
     client_calls: Literal["dagster", "pipeline"] = Field(
         "dagster", description="Who loads and plans: the Dagster process itself, or a pipeline component."
     )
@@ -90,6 +96,8 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
         settings = Settings.model_validate({**defaults, **values})
     except ValidationError as error:
         name = PREFIX + str(error.errors()[0]["loc"][0]).upper()
+        if name in _SECRETS:
+            raise InputError(f"{name}: the value is not an address.") from None
         raise InputError(f"{name}={variables.get(name)!r}: {describe(error)}.") from error
     (check_gcp if settings.is_gcp else check_local)(settings.root, settings, values)
     return settings

@@ -83,8 +83,7 @@ class SessionReader:
             params = message["params"] or {}
             if message["method"] == "report_custom_message":
                 said = params["payload"]
-                counted = (int(said["done"]), int(said["total"]), str(said["unit"]))
-                self._progress[task] = Progress(*counted, cells=int(said.get("cells", 0)))
+                self._progress[task] = Progress(int(said["done"]), int(said["total"]), str(said["unit"]))
             if message["method"] == "closed" and "exception" in params:
                 return f"Task {task} failed: {str(params['exception']['message']).strip()}"
         except (ValueError, KeyError, TypeError):

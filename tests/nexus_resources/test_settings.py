@@ -29,6 +29,8 @@ def test_every_field_has_its_variable() -> None:
         "quiet_seconds": "0.5",
         "sensors": "off",
         "client_calls": "pipeline",
+        "webhook": "https://hooks.example/T0",
+        "web_address": "https://nexus.example",
         "cellxgene_python": "/c/bin/python",
         "cellxgene_memory_mb": "9000",
         "cellxgene_seconds": "60.0",

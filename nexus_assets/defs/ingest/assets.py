@@ -116,7 +116,14 @@ def _report_result(report: ValidationReport, address: str, csv_address: str, job
         },
         data_version=dg.DataVersion(report.drop_digest[:16]),
         check_results=[
-            check_result("all_files_valid", REPORT, passed=not refused, files=len(report.files), refused=len(refused))
+            check_result(
+                "all_files_valid",
+                REPORT,
+                passed=not refused,
+                files=len(report.files),
+                refused=len(refused),
+                **({"reason": report.headline()} if refused else {}),
+            )
         ],
     )
 

@@ -1,15 +1,16 @@
 """The job that looks for the same cell in two datasets."""
 
 import dagster as dg
+from pydantic import Field
 
 from nexus_assets.report_metadata import table
 from nexus_resources.stores import WarehouseResource
 
 
 class DuplicatesConfig(dg.Config):
-    """Which cells are compared: those with at least ``least_features`` genes."""
+    """Which cells are compared."""
 
-    least_features: int = 20
+    least_features: int = Field(20, ge=1, description="Compare cells with at least so many genes.")
 
 
 @dg.op(description="Compare all current cells by a digest of their counts; the pairs of datasets are in the metadata.")
@@ -29,6 +30,7 @@ def compare_cells(context: dg.OpExecutionContext, config: DuplicatesConfig, ware
 @dg.job(
     name="find_duplicates",
     executor_def=dg.in_process_executor,
+    config={"ops": {"compare_cells": {"config": {"least_features": 20}}}},
     description="Find the same cell, by its counts, in two datasets.",
 )
 def find_duplicates() -> None:

@@ -56,6 +56,7 @@ refresh_snapshot = dg.define_asset_job(
 describe_cells = dg.define_asset_job(
     "describe_cells",
     selection=_selection(CELL_COUNTS),
+    config={"ops": {"ops__cell_counts": {"config": {"filter": [], "by": ["tissue"], "column": "cell_type"}}}},
     executor_def=dg.in_process_executor,
     description="Count the cells that a filter selects, before anything is built.",
 )

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import dagster as dg
+from pydantic import Field
 
 from nexus_assets.policy import input_failures
 from nexus_assets.report_metadata import table
@@ -19,10 +20,10 @@ _INGEST_JOBS = ("ingest_dataset", "validate_dataset")
 
 
 class PurgeConfig(dg.Config):
-    """How to purge: ``dry_run`` only lists; what changed within ``grace_hours`` is left alone."""
+    """How to purge."""
 
-    dry_run: bool = False
-    grace_hours: float = 1.0
+    dry_run: bool = Field(False, description="List only, delete nothing.")
+    grace_hours: float = Field(1.0, ge=0, description="Leave alone what changed within so many hours.")
 
 
 @dg.op(description="List what no curriculum and no dataset needs, and delete it unless dry_run.")
@@ -75,6 +76,7 @@ def _metadata(found: Sequence["Leftover"], *, dry_run: bool) -> dict[str, dg.Met
 @dg.job(
     name="purge",
     executor_def=dg.in_process_executor,
+    config={"ops": {"delete_leftovers": {"config": {"dry_run": True, "grace_hours": 1.0}}}},
     description="Delete ingests that were superseded or retired and that no curriculum pins, and orphans.",
 )
 def purge_job() -> None:

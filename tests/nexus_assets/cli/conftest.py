@@ -6,7 +6,7 @@ import io
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -39,6 +39,18 @@ class Outcome(NamedTuple):
         return self.err.removeprefix("nexus: ").rstrip("\n")
 
 
+def run_command(arguments: Sequence[str]) -> Outcome:
+    """Run ``nexus`` with arguments in this process."""
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            main(arguments)
+            code = 0
+        except SystemExit as done:
+            code = int(done.code or 0)
+    return Outcome(code, out.getvalue(), err.getvalue())
+
+
 class Nexus:
     """Run commands over one root."""
 
@@ -46,14 +58,7 @@ class Nexus:
         self.root = root
 
     def __call__(self, *arguments: str | Path) -> Outcome:
-        out, err = io.StringIO(), io.StringIO()
-        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-            try:
-                main(["--root", str(self.root), *map(str, arguments)])
-                code = 0
-            except SystemExit as done:
-                code = int(done.code or 0)
-        return Outcome(code, out.getvalue(), err.getvalue())
+        return run_command(["--root", str(self.root), *map(str, arguments)])
 
 
 @pytest.fixture(autouse=True)

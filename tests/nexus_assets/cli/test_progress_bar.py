@@ -1,8 +1,5 @@
 """The bar on a terminal: it follows the job, and is gone when the job ends."""
 
-import re
-import time
-
 import pytest
 
 from kfp_components.progress import Progress
@@ -18,8 +15,6 @@ def test_it_follows_a_job_to_its_end(monkeypatch: pytest.MonkeyPatch, capsys: py
     assert isinstance(observer, BarObserver)
     observer.progress(Progress(1, 4, "cells"))  # nothing was submitted yet
     observer.submitted("nexus-extract-data-pipeline-0123-a1", "log", "submitted")
-    observer.progress(Progress(1, 4, "cells"))
-    time.sleep(0.01)
     observer.progress(Progress(3, 4, "cells"))
     observer.state_changed(JobStatus("job", PipelineState.RUNNING))
     observer.state_changed(JobStatus("job", PipelineState.SUCCEEDED))
@@ -28,5 +23,4 @@ def test_it_follows_a_job_to_its_end(monkeypatch: pytest.MonkeyPatch, capsys: py
     assert captured.out == ""
     assert "extract data pipeline" in captured.err
     assert "75%" in captured.err
-    assert re.search(r"\d cells/s, 0:00:00 left", captured.err)
     assert captured.err.rstrip().endswith("\x1b[?25h\r\x1b[1A\x1b[2K")  # the cursor is back and the line is gone
