@@ -14,13 +14,12 @@ CELLXGENE := .venv-cellxgene
 CELLXGENE_PINS := deploy/cellxgene-constraints.txt
 # And so have the trainers that read releases: .venvs/torch, .venvs/cellarium, .venvs/annbatch.
 TRAINERS := $(patsubst %,.venvs/%/.installed,torch cellarium annbatch)
-NEXUS_FOR_torch := --constraint constraints.txt --editable '.[torch]'
 PYTHON312 ?= python3.12
 
 # The tests start hundreds of Python processes, which would compile every module of Nexus again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo gcp-demo test lint types unit cellxgene test-cellxgene test-training pipelines docs rates bench images pins up clean
+.PHONY: demo gcp-demo test lint types unit cellxgene test-cellxgene test-training test-browser pipelines docs site rates bench images pins up clean
 .DELETE_ON_ERROR:
 
 demo: $(INSTALLED)
@@ -59,6 +58,10 @@ test-training: $(INSTALLED) $(TRAINERS)
 	$(BIN)/python -m tests.training --torch .venvs/torch/bin/python --cellarium .venvs/cellarium/bin/python \
 		--annbatch .venvs/annbatch/bin/python
 
+# What an operator does, in Debian's Chromium (apt-get install chromium); pictures of it go to .screenshots/.
+test-browser: $(INSTALLED)
+	$(BIN)/pytest tests/browser
+
 # The compiled pipelines are committed; a test checks that they are current.
 pipelines: $(INSTALLED)
 	$(BIN)/python -m kfp_components.compile_pipelines
@@ -67,6 +70,11 @@ pipelines: $(INSTALLED)
 docs: $(INSTALLED)
 	$(BIN)/python -m omics_datastore.schema.markdown > docs/tables.md
 	$(BIN)/python -m benchmarks.scale_cost > docs/scale.md
+	$(BIN)/python -W ignore -m nexus_assets.reference docs/reference
+
+# The documentation as a static site in site/, from the pages as they are; a warning is an error.
+site: $(INSTALLED)
+	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going docs site
 
 # What the cost of scale rests on, measured on this machine; some minutes.
 rates: $(INSTALLED)
@@ -115,12 +123,12 @@ $(CELLXGENE)/.installed: $(CELLXGENE_PINS) $(INSTALLED)
 		|| $(PIP) --python $(CELLXGENE)/bin/python install $(QUIET) --requirement $(CELLXGENE_PINS)
 	touch $@
 
-# torch by pip and not by uv: where pip is configured to find torch for the CPU alone, it takes that.
-.venvs/%/.installed: tests/training/%.txt tests/training/torch.txt $(INSTALLED)
+# pip and not uv: where an index is configured that has torch for the CPU alone, pip takes it.
+.venvs/%/.installed: tests/training/%.txt $(INSTALLED)
 	$(if $(filter annbatch,$*),$(PYTHON312),$(PYTHON)) -m venv --clear .venvs/$*
-	$(if $(filter annbatch,$*),,.venvs/$*/bin/python -I -m pip install $(QUIET) --requirement tests/training/torch.txt)
-	$(UV) --python .venvs/$*/bin/python --requirement $< $(NEXUS_FOR_$*) \
-		|| .venvs/$*/bin/python -I -m pip install $(QUIET) --requirement $< $(NEXUS_FOR_$*)
+	.venvs/$*/bin/python -m pip install $(QUIET) --requirement $<
+	$(if $(filter torch,$*),.venvs/$*/bin/python -m pip install $(QUIET) --constraint constraints.txt --constraint $< \
+		--editable '.[torch]')
 	touch $@
 
 clean:

@@ -1,10 +1,9 @@
-"""How far a task is: counted by its threads, said in Pipes messages, summed over a session's tasks; and how fast."""
+"""How far a task is: counted by its threads, said in Pipes messages, summed over the tasks of a session."""
 
 import threading
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, field
-from datetime import timedelta
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
 
 from kfp_components.messages import TaskMessages
 
@@ -14,42 +13,11 @@ _LONGEST_SECONDS = 60.0
 
 @dataclass(frozen=True)
 class Progress:
-    """What is done of a total, in a unit; and how many cells that is, where the unit is another."""
+    """What is done of a total, in a unit."""
 
     done: int
     total: int
     unit: str
-    cells: int = field(default=0, compare=False)
-
-
-class Pace:
-    """Tell how fast work is and how long it will take, from when it was first seen.
-
-    Work that was there already, and the start of the tasks, are not counted.
-
-    :param clock: Gives seconds.
-    """
-
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._first: tuple[float, Progress] | None = None
-
-    def describe(self, progress: Progress) -> str:
-        """Return the pace of work.
-
-        :param progress: How far it is.
-        :return: Cells a second and the time left, like ``11,200 cells/s, 0:01:05 left``; empty when none is known.
-        """
-        now = self._clock()
-        if self._first is None or progress.done < self._first[1].done:
-            self._first = (now, progress)
-        since, first = self._first
-        seconds, done = now - since, progress.done - first.done
-        if seconds <= 0 or done <= 0:
-            return ""
-        cells = done if progress.unit == "cells" else progress.cells - first.cells
-        left = timedelta(seconds=round((progress.total - progress.done) * seconds / done))
-        return f"{cells / seconds:,.0f} cells/s, {left} left"
 
 
 class ProgressWriter:
@@ -66,7 +34,6 @@ class ProgressWriter:
         self._unit = unit
         self._weights = list(weights)
         self._done = [0.0] * len(self._weights)
-        self._cells = [0] * len(self._weights)
         self._interval = interval
         self._said = float("-inf")
         self._lock = threading.Lock()
@@ -75,11 +42,10 @@ class ProgressWriter:
         """Say how far one part is.
 
         :param part: Number of the part.
-        :param done: Cells that are done of it.
-        :param total: All of its cells; 0 when it is done.
+        :param done: What is done of it, in the part's own unit.
+        :param total: All of it, in the same unit.
         """
         with self._lock:
-            self._cells[part] = done
             self._done[part] = self._weights[part] * min(1.0, done / total if total else 1.0)
             if time.monotonic() - self._said >= self._interval:
                 self._interval = min(self._interval * _SLOWER, max(self._interval, _LONGEST_SECONDS))
@@ -92,8 +58,7 @@ class ProgressWriter:
             self._say()
 
     def _say(self) -> None:
-        progress = Progress(round(sum(self._done)), sum(self._weights), self._unit, sum(self._cells))
-        self._messages.report(asdict(progress))
+        self._messages.report(asdict(Progress(round(sum(self._done)), sum(self._weights), self._unit)))
         self._said = time.monotonic()
 
 
@@ -106,6 +71,5 @@ def sum_progress(parts: Iterable[Progress]) -> list[Progress]:
     sums: dict[str, Progress] = {}
     for part in parts:
         so_far = sums.get(part.unit, Progress(0, 0, part.unit))
-        cells = so_far.cells + part.cells
-        sums[part.unit] = Progress(so_far.done + part.done, so_far.total + part.total, part.unit, cells)
+        sums[part.unit] = Progress(so_far.done + part.done, so_far.total + part.total, part.unit)
     return list(sums.values())

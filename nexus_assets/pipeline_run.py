@@ -7,7 +7,7 @@ from dataclasses import replace
 import dagster as dg
 from dagster import DagsterExecutionInterruptedError, DagsterRunStatus
 
-from kfp_components.progress import Pace, Progress
+from kfp_components.progress import Progress
 from nexus_assets.instance_id import instance_id
 from nexus_assets.policy import DRY_RUN, PIPELINE_JOB, PIPELINE_LINK, input_failure, input_failures
 from nexus_resources.pipelines.errors import PipelineFailedError, TransientServiceError
@@ -153,7 +153,6 @@ class _LogObserver(PipelineObserver):
     def __init__(self, context: dg.AssetExecutionContext) -> None:
         self._context = context
         self._logged = 0.0
-        self._pace = Pace()
 
     def submitted(self, job_id: str, link: str, how: How) -> None:
         self._context.instance.add_run_tags(self._context.run.run_id, {PIPELINE_JOB: job_id, PIPELINE_LINK: link})
@@ -166,12 +165,10 @@ class _LogObserver(PipelineObserver):
         self._context.log.info(f"Task {task.name} is {task.state.value}.")
 
     def progress(self, progress: Progress) -> None:
-        pace = self._pace.describe(progress)
         if time.monotonic() - self._logged >= _LOG_SECONDS:
             self._logged = time.monotonic()
             share = progress.done / progress.total if progress.total else 1.0
-            said = f"{progress.done:,} of {progress.total:,} {progress.unit} ({share:.0%})"
-            self._context.log.info(f"{said}, {pace}." if pace else f"{said}.")
+            self._context.log.info(f"{progress.done:,} of {progress.total:,} {progress.unit} ({share:.0%}).")
 
     def task_said(self, text: str) -> None:
         self._context.log.warning(text)

@@ -77,7 +77,7 @@ def _read_all(config: IngestTaskConfig, messages: TaskMessages, read: _Read) -> 
 
     def read_one(number: int) -> FileReport:
         report = read(sources[number], memory, lambda done, total: progress.update(number, done, total), gate)
-        progress.update(number, report.cell_count, report.cell_count)
+        progress.update(number, 1, 1)
         return report
 
     largest_first = sorted(range(len(sources)), key=lambda number: -sources[number].size)

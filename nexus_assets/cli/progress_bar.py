@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from kfp_components.progress import Pace, Progress
+from kfp_components.progress import Progress
 from nexus_resources.pipelines.observer import How, PipelineObserver
 from nexus_resources.pipelines.resource import LocalPipelinesResource, PipelinesResource
 from nexus_resources.pipelines.states import JobStatus
@@ -39,13 +39,12 @@ class BarObserver(PipelineObserver):
     def __init__(self) -> None:
         self._bar: Any = None
         self._task: Any = None
-        self._pace = Pace()
 
     def submitted(self, job_id: str, link: str, how: How) -> None:  # noqa: ARG002
         import atexit
 
         from rich.console import Console
-        from rich.progress import BarColumn, SpinnerColumn, TextColumn
+        from rich.progress import BarColumn, SpinnerColumn, TextColumn, TimeRemainingColumn
         from rich.progress import Progress as Bar
 
         self._bar = Bar(
@@ -53,20 +52,17 @@ class BarObserver(PipelineObserver):
             TextColumn("{task.description}"),
             BarColumn(),
             TextColumn("{task.percentage:>3.0f}%"),
-            TextColumn("{task.fields[pace]}"),
+            TimeRemainingColumn(),
             console=Console(stderr=True),
             transient=True,
         )
-        self._pace = Pace()
-        name = job_id.rsplit("-", 2)[0].removeprefix("nexus-").replace("-", " ")
-        self._task = self._bar.add_task(name, total=None, pace="")
+        self._task = self._bar.add_task(job_id.rsplit("-", 2)[0].removeprefix("nexus-").replace("-", " "), total=None)
         self._bar.start()
         atexit.register(self._stop)  # or an interrupted command leaves the terminal without a cursor
 
     def progress(self, progress: Progress) -> None:
         if self._bar is not None:
-            pace = self._pace.describe(progress)
-            self._bar.update(self._task, completed=progress.done, total=progress.total or None, pace=pace)
+            self._bar.update(self._task, completed=progress.done, total=progress.total or None)
 
     def state_changed(self, status: JobStatus) -> None:
         if status.state.is_final:

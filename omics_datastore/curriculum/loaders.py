@@ -101,7 +101,7 @@ def loader_snippets(plan: CurriculumPlan, split: str | None = None) -> dict[str,
         first=bins[0].bin,
         last=last.bin,
         sizes=sizes,
-        cache=_files_of_a_batch([item.cells for item in bins], plan.bin_size),
+        cache=min(3, len(bins)),
     )
     is_zarr = plan.file_format == "zarr"
     first = shard_file(bins[0].bin, plan.file_format)
@@ -114,15 +114,6 @@ def loader_snippets(plan: CurriculumPlan, split: str | None = None) -> dict[str,
     if plan.measured_sha256:
         programs["measured genes"] = _MEASURED.format(folder=folder)
     return programs
-
-
-def _files_of_a_batch(sizes: list[int], batch: int) -> int:
-    """Return how many shards a batch may lie in, whatever order they come in: cellarium-ml must be able to hold them.
-
-    Between the shards that it begins and ends in there may be the shortest ones, which together are shorter than it.
-    """
-    between = sum(cells < batch for cells in accumulate(sorted(sizes)))
-    return min(max(3, between + 2), len(sizes))
 
 
 def placed_loader(release: CurriculumRelease, library: str, store: ObjectStore, split: str | None = None) -> str:

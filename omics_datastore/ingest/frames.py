@@ -5,7 +5,7 @@ groups or by reference into ``__categories``; nullable arrays) and the compound 
 category names are in ``uns`` (``<column>_categories``).
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 import h5py
@@ -37,7 +37,6 @@ class FrameReader:
         self.columns: list[str] = []
         self.unreadable: dict[str, str] = {}
         self._node = node
-        self._parts: dict[str, dict[str, Any]] = {}  # of each column its datasets, since finding one by name is slow
         self._categories: dict[str, pl.Series] = {}
         self._compound = isinstance(node, h5py.Dataset)
         with refuse_damage(self.path):
@@ -99,25 +98,21 @@ class FrameReader:
             raise RefusedSourceError("readable", f"{self.path} has no index; write the file with anndata.")
         self._index = text(index)
         names = [text(name) for name in node.attrs.get("column-order", [])]
-        index = node[self._index]
-        self.length = _length({"": index} if isinstance(index, h5py.Dataset) else dict(index.items()))
+        self.length = _length(node[self._index])
         for name in (self._index, *names):
             if name not in node:
                 raise RefusedSourceError("readable", f"{self.path} lacks its column {name!r}; write the file again.")
-            column = node[name]
-            parts = {"": column} if isinstance(column, h5py.Dataset) else {part: column[part] for part in column}
-            reason = _why_unreadable(column, parts)
+            reason = _why_unreadable(node[name])
             if reason is not None:
                 self.unreadable[name] = reason
                 continue
-            length = _length(parts)
+            length = _length(node[name])
             if length != self.length:
                 raise RefusedSourceError(
                     "readable",
                     f"{self.path}[{name!r}] has {length} values for {self.length} rows; write the file again.",
                 )
-            self._parts[name] = parts
-            categories = _categories(file, column, parts)
+            categories = _categories(file, node[name])
             if categories is not None:
                 self._categories[name] = categories
         self._require_index()
@@ -159,14 +154,17 @@ class FrameReader:
             ) from error
 
     def _read(self, name: str, start: int, stop: int) -> pl.Series:
+        node = self._node if self._compound else self._node[name]
         mask: NDArray[np.bool_] | None = None
         if self._compound:
-            values = self._node.fields([name])[start:stop][name]
+            values = node.fields([name])[start:stop][name]
+        elif isinstance(node, h5py.Dataset):
+            values = node[start:stop]
+        elif "codes" in node:
+            values = node["codes"][start:stop]
         else:
-            parts = self._parts[name]
-            values = next(parts[part] for part in ("", "codes", "values") if part in parts)[start:stop]
-            if "mask" in parts and "codes" not in parts:
-                mask = np.asarray(parts["mask"][start:stop], bool)
+            values = node["values"][start:stop]
+            mask = np.asarray(node["mask"][start:stop], bool) if "mask" in node else None
         if name in self._categories:
             return gather(values, self._categories[name])
         series = to_series(values)
@@ -175,15 +173,14 @@ class FrameReader:
         return series.to_frame("v").select(pl.when(pl.Series(~mask)).then(pl.col("v"))).to_series()
 
 
-def _why_unreadable(node: Any, parts: Mapping[str, Any]) -> str | None:
+def _why_unreadable(node: Any) -> str | None:
     """Return the predicate of a sentence about a column, or ``None`` when it can be read."""
     if isinstance(node, h5py.Group):
-        needed = ("codes", "categories") if "codes" in parts else ("values",)
-        if any(part not in parts for part in needed):
+        parts = ("codes", "categories") if "codes" in node else ("values",)
+        if any(part not in node for part in parts):
             return f"has the encoding {text(node.attrs.get('encoding-type', 'unknown'))}"
-        for part in needed:
-            inner = parts[part]
-            reason = _why_unreadable(inner, dict(inner.items()) if isinstance(inner, h5py.Group) else {})
+        for part in parts:
+            reason = _why_unreadable(node[part])
             if reason is not None:
                 return reason
         return None
@@ -192,20 +189,19 @@ def _why_unreadable(node: Any, parts: Mapping[str, Any]) -> str | None:
     return None if is_readable(node.dtype) else f"has the type {node.dtype}"
 
 
-def _length(parts: Mapping[str, Any]) -> int:
+def _length(node: Any) -> int:
     """Return the number of values of a column; -1 when its parts differ."""
-    if "" in parts:
-        node = parts[""]
+    if isinstance(node, h5py.Dataset):
         return int(node.shape[0]) if node.shape is not None and node.ndim == 1 else -1
-    lengths = {int(parts[part].shape[0]) for part in ("codes", "values", "mask") if part in parts}
+    lengths = {int(node[part].shape[0]) for part in ("codes", "values", "mask") if part in node}
     return lengths.pop() if len(lengths) == 1 else -1
 
 
-def _categories(file: h5py.File, node: Any, parts: Mapping[str, Any]) -> pl.Series | None:
-    if "" not in parts:
-        if "codes" not in parts:
+def _categories(file: h5py.File, node: Any) -> pl.Series | None:
+    if isinstance(node, h5py.Group):
+        if "codes" not in node:
             return None
-        inner = parts["categories"]
+        inner = node["categories"]
         return to_series(inner["values"][()] if isinstance(inner, h5py.Group) else inner[()])
     reference = node.attrs.get("categories")
     return None if reference is None else to_series(file[reference][()])

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from kfp_components.messages import open_messages
-from kfp_components.progress import Pace, Progress, ProgressWriter, sum_progress
+from kfp_components.progress import Progress, ProgressWriter, sum_progress
 from omics_datastore.storage.folder import FolderStore
 from tests.kfp_components.session import said_last
 
@@ -105,11 +105,3 @@ def test_threads_may_share_a_writer(store: FolderStore) -> None:
             thread.join()
     assert said_last(store, "messages/") == Progress(40, 40, "bytes")
     assert len(messages(store)) == 4 * 21 + 2
-
-
-def test_the_pace_is_in_cells_whatever_is_counted() -> None:
-    pace = Pace(iter([5.0, 7.0, 7.0, 7.0]).__next__)
-    assert pace.describe(Progress(100, 1000, "bytes", 20)) == ""
-    assert pace.describe(Progress(300, 1000, "bytes", 3020)) == "1,500 cells/s, 0:00:07 left"
-    assert pace.describe(Progress(50, 1000, "bytes", 20)) == ""  # the next job begins
-    assert pace.describe(Progress(60, 1000, "bytes", 30)) == ""  # in the same moment

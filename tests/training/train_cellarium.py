@@ -7,7 +7,6 @@ is imported.
 import contextlib
 import csv
 import json
-import re
 import sys
 import tempfile
 from importlib.metadata import version
@@ -96,11 +95,10 @@ def _fit(
     from cellarium.ml.cli import main as cellarium_ml
 
     metadata = json.loads((folder / "extract_metadata.json").read_text())
-    release = json.loads((folder / "release.json").read_text())
     collection = {
         "filenames": [str(folder / name) for name in metadata["filenames"]],
         "limits": metadata["limits"],
-        "max_cache_size": int(re.findall(r"max_cache_size=(\d+)", release["loaders"]["cellarium-ml"])[0]),
+        "max_cache_size": 3,
     }
     dadc = "cellarium.ml.data.DistributedAnnDataCollection"
     config = {

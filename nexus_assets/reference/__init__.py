@@ -1,0 +1,1 @@
+"""The reference pages of the documentation, written from the code they describe."""
