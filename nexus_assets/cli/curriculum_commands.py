@@ -68,8 +68,14 @@ def list_command(as_json: bool) -> None:
 @curriculum.command()
 @click.argument("name", metavar="NAME[.vN]")
 @click.option("--split", metavar="SPLIT", help="Show how to load this split.")
+@click.option(
+    "--loader",
+    metavar="LIBRARY",
+    help="Print the program that loads it with this library, and nothing else: anndata, nexus, cellarium-ml, annbatch "
+    "(of zarr shards), or measured-genes.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the release as JSON.")
-def show(name: str, split: str | None, as_json: bool) -> None:
+def show(name: str, split: str | None, loader: str | None, as_json: bool) -> None:
     """Show the release of a curriculum: its newest version, or the one that is named."""
     from omics_datastore.curriculum.loaders import placed_loader
 
@@ -78,7 +84,10 @@ def show(name: str, split: str | None, as_json: bool) -> None:
     if as_json:
         print_json(release.model_dump(mode="json"))
         return
-    loader = placed_loader(release, "anndata", session.store, split)
+    program = placed_loader(release, loader or "anndata", session.store, split)
+    if loader:
+        click.echo(program)
+        return
     folder = session.store.uri(release_key(release.name, release.version)).removesuffix("/release.json")
     print_pairs(
         {
@@ -100,7 +109,7 @@ def show(name: str, split: str | None, as_json: bool) -> None:
         rows = [{key: getattr(each, key) for key in shown} for each in release.splits]
         click.echo()
         print_rows([{"split": row.pop("name"), **row} for row in rows], "no splits")
-    click.echo(f"\n{loader}")
+    click.echo(f"\n{program}")
 
 
 @curriculum.command()

@@ -88,7 +88,7 @@ def loader_snippets(plan: CurriculumPlan, split: str | None = None) -> dict[str,
     :param plan: The plan.
     :param split: The split to load; by default the whole.
     :return: Python source by library: ``anndata``, ``nexus``, and ``cellarium-ml`` or ``annbatch``, as the format has
-        it. ``measured genes`` goes on from ``anndata``.
+        it. ``measured-genes`` goes on from ``anndata``.
     """
     folder = curriculum_folder(plan.name, plan.version).rstrip("/")
     bins = plan.bins_of(split)
@@ -112,7 +112,7 @@ def loader_snippets(plan: CurriculumPlan, split: str | None = None) -> dict[str,
     programs["anndata"] = _ANNDATA.format(folder=folder, read="read_zarr" if is_zarr else "read_h5ad", first_file=first)
     programs["nexus"] = _NEXUS.format(folder=folder, split=f', split="{split}"' if split else "")
     if plan.measured_sha256:
-        programs["measured genes"] = _MEASURED.format(folder=folder)
+        programs["measured-genes"] = _MEASURED.format(folder=folder)
     return programs
 
 
@@ -124,7 +124,7 @@ def placed_loader(release: CurriculumRelease, library: str, store: ObjectStore, 
     :param store: Object store of the shards.
     :param split: The split to load; by default the whole.
     :return: Python source.
-    :raise InputError: When there is no such split.
+    :raise InputError: When there is no such split, or no program for the library.
     """
     folder = curriculum_folder(release.name, release.version).rstrip("/")
     address = store.uri(folder)
@@ -133,6 +133,8 @@ def placed_loader(release: CurriculumRelease, library: str, store: ObjectStore, 
     if library == "anndata" and address.startswith("gs://") and first.endswith(".h5ad"):
         # anndata opens files, not addresses.
         return _ANNDATA_BUCKET.format(folder=address, first_name=first.rpartition("/")[2]).strip()
+    if library not in loaders:
+        raise InputError(f"{release.name} is not loaded with {library!r}; there are {', '.join(loaders)}.")
     return loaders[library].replace(f'"{folder}"', f'"{address}"').strip()
 
 

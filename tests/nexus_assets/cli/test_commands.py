@@ -121,6 +121,8 @@ def test_curriculum_list_and_show(finished: Nexus) -> None:
     release = finished("curriculum", "show", "all", "--json").json()
     assert [shard["cells"] for shard in release["shards"]] == [4, 4, 4, 3]
     assert finished("curriculum", "show", "all.v1", "--json").json() == release
+    program = finished("curriculum", "show", "all", "--loader", "nexus").out
+    assert program.startswith("from omics_datastore.training.reader import CurriculumReader")
     text = finished("curriculum", "show", "all").out
     assert "import anndata" in text
     assert "all.v1" in text

@@ -43,6 +43,10 @@ from tests.nexus_assets.world import make_source, tree
         (["sql", "SELECT feature_index FROM raw_counts", "--csv"], "feature_index holds lists"),
         (["sql", "SELECT 1", "--csv", "--json"], "exclude each other"),
         (["datasets", "show", "lng"], "there is no dataset 'lng' in the warehouse; there are heart, lung."),
+        (
+            ["curriculum", "show", "all", "--loader", "torch"],
+            "all is not loaded with 'torch'; there are cellarium-ml, anndata, nexus, measured-genes.",
+        ),
         (["curriculum", "show", "al"], "the curriculum 'al' does not exist; there are all."),
         (["schema", "show", "min"], "there is no feature schema min; use mine, union or intersection."),
     ],

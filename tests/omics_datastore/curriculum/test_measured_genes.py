@@ -40,7 +40,7 @@ def test_the_released_program_gives_a_mask_of_cells_by_genes(world: World) -> No
     build(world, specification(features="some"))
     release = release_curriculum("all", 1, world.store)
     found: dict[str, Any] = {}
-    programs = [placed_loader(release, name, world.store) for name in ("anndata", "measured genes")]
+    programs = [placed_loader(release, name, world.store) for name in ("anndata", "measured-genes")]
     exec("\n".join(programs), found)  # noqa: S102 - what the release says is to be run
     shard = ad.read_h5ad(shard_paths(world)[0])
     expected = [
@@ -77,5 +77,5 @@ def test_a_plan_of_an_earlier_version_has_no_table(world: World) -> None:
     (world.root / "extracts/all/v1/plan/measured_genes.parquet").unlink()
     release = release_curriculum("all", 1, world.store)
     assert release.measured_genes_sha256 is None
-    assert "measured genes" not in release.loaders
+    assert "measured-genes" not in release.loaders
     assert not (world.root / "extracts/all/v1/measured_genes.parquet").exists()

@@ -88,7 +88,7 @@ def test_the_release_makes_a_collection_of_the_shards(zarrs: World) -> None:
     assert sorted(opened.group_keys()) == names
     assert [shard.file for shard in release.shards] == [f"extract_files/collection.zarr/{name}" for name in names]
     assert sum(ad.io.read_elem(opened[f"{name}/X"]).nnz for name in names) == release.total_nnz
-    assert set(release.loaders) == {"annbatch", "anndata", "nexus", "measured genes"}
+    assert set(release.loaders) == {"annbatch", "anndata", "nexus", "measured-genes"}
     assert is_complete(zarrs.store, release)
     assert curriculum_status(zarrs.store, "zarrs", 1).shards == 3
 
