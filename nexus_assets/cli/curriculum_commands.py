@@ -1,5 +1,6 @@
 """``nexus curriculum``: build, list, show, diff."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +60,10 @@ def list_command(as_json: bool) -> None:
     """List curricula and their versions."""
     from omics_datastore.curriculum.versions import list_curricula
 
-    rows = [_row(entry) for entry in list_curricula(open_session().store)]
+    session = open_session()
+    entries = list_curricula(session.store)
+    askers = _askers(session) if entries else {}
+    rows = [_row(entry, askers) for entry in entries]
     print_json(rows) if as_json else print_rows(
         rows, "no curricula yet; build one with nexus curriculum build SPEC.yaml"
     )
@@ -187,10 +191,24 @@ def read_named_release(session: Session, name: str) -> Any:
     return read_release(session.store, newest.name, newest.version)
 
 
-def _row(entry: Any) -> dict[str, Any]:
+def _askers(session: Session) -> dict[str, str]:
+    """Return who asked for each version last, by partition, as far as this instance remembers."""
+    if not session.has_instance:
+        return {}
+    import dagster as dg
+
+    from nexus_assets.policy import REQUESTED_BY
+
+    runs = session.instance.get_runs(dg.RunsFilter(job_name="build_curriculum"))
+    found = {run.tags.get("dagster/partition", ""): run.tags.get(REQUESTED_BY, "") for run in reversed(runs)}
+    return {partition: asker for partition, asker in found.items() if asker}
+
+
+def _row(entry: Any, askers: Mapping[str, str]) -> dict[str, Any]:
     return {
         "curriculum": make_curriculum_partition(entry.name, entry.version),
         "state": entry.state,
         "cells": entry.cells,
         "shards": f"{entry.shards} of {entry.bins}" if entry.bins is not None else None,
+        "asked_by": askers.get(make_curriculum_partition(entry.name, entry.version)),
     }

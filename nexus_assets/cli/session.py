@@ -75,6 +75,12 @@ class Session:
 
         return open_warehouse(warehouse_uri(self.settings), self.store)
 
+    @property
+    def has_instance(self) -> bool:
+        """Return whether there is a Dagster instance that a command that only reads may look into."""
+        known = self.settings.dagster_home or not self.settings.is_gcp
+        return bool(known) and self.settings.dagster_path.exists()
+
     @cached_property
     def instance(self) -> "dg.DagsterInstance":
         """Return the Dagster instance, made when it is not there yet."""

@@ -43,7 +43,7 @@ def trace(curriculum: str, cells: Sequence[str], as_json: bool) -> None:
 
 def _runs(session: Session, partition: str, dataset: str) -> dict[str, Any]:
     """Find the runs that this instance knows to have loaded the dataset and released the version last."""
-    if not session.settings.dagster_path.exists():
+    if not session.has_instance:
         return {"ingest_run": None, "release_run": None}
     parse_curriculum_partition(partition)
     return {

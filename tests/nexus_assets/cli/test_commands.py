@@ -116,7 +116,7 @@ def test_sql(finished: Nexus) -> None:
 
 def test_curriculum_list_and_show(finished: Nexus) -> None:
     assert finished("curriculum", "list", "--json").json() == [
-        {"curriculum": "all.v1", "state": "released", "cells": 15, "shards": "4 of 4"}
+        {"curriculum": "all.v1", "state": "released", "cells": 15, "shards": "4 of 4", "asked_by": os_user()}
     ]
     release = finished("curriculum", "show", "all", "--json").json()
     assert [shard["cells"] for shard in release["shards"]] == [4, 4, 4, 3]
