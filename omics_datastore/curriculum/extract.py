@@ -18,7 +18,7 @@ from omics_datastore.curriculum.plan_model import CurriculumPlan, PlannedBin, Pl
 from omics_datastore.curriculum.scatter import ScatteredCounts
 from omics_datastore.curriculum.shard import SHARD_FORMAT, ShardWriter, shard_writer
 from omics_datastore.curriculum.shard_files import path_sha256, path_size, put_shard, stored_shard
-from omics_datastore.curriculum.shares import Share, divide_into_shares, rounds_of_shares
+from omics_datastore.curriculum.shares import Share, divide_into_shares, reads_much_again, rounds_of_shares
 from omics_datastore.curriculum.specification import CurriculumSpecification
 from omics_datastore.errors import CorruptionError
 from omics_datastore.keys import digest
@@ -79,7 +79,7 @@ def extract_groups(
             shares = list(divide_into_shares(chosen, missing, plan, memory_limit_bytes // max(1, workers)))
             with _Extraction(plan, marks, shares, warehouse, store, done) as extraction:
                 try:
-                    if plan_is_scattered(plan) and len(shares) > 1:
+                    if len(shares) > 1 and (plan_is_scattered(plan) or reads_much_again(plan, shares, warehouse)):
                         for first, last in rounds_of_shares(shares, memory_limit_bytes):
                             _extract_scattered(extraction, shares[first:last], pool, max(1, workers), store)
                     else:

@@ -5,9 +5,17 @@ from dataclasses import dataclass
 
 from omics_datastore.curriculum.bin_matrix import BYTES_A_COUNT, MOST_COUNTS
 from omics_datastore.curriculum.plan_model import CurriculumPlan, PlannedBin, PlannedGroup
+from omics_datastore.warehouse.parquet_layout import RANGE_READS
+from omics_datastore.warehouse.warehouse import Warehouse
 
 _BYTES_A_CELL = 2_000
 """Memory of a cell's obs values and places, about."""
+
+_READ_AGAIN = 2.0
+"""Rows read for nothing, against those wanted, from which on laying counts aside costs less."""
+
+_LEAST_READ_AGAIN = 50_000
+"""Rows read for nothing, in all, that are not worth a thought."""
 
 _BYTES_A_PLACE = 160
 """Memory of a cell's places while it is scattered, about."""
@@ -56,3 +64,21 @@ def rounds_of_shares(shares: list[Share], memory_limit_bytes: int) -> Iterator[t
             first, cells = number, 0
         cells += more
     yield first, len(shares)
+
+
+def reads_much_again(plan: CurriculumPlan, shares: list[Share], warehouse: Warehouse) -> bool:
+    """Tell whether the row groups of many ingests would be read again and again, once for nearly every share.
+
+    Of every ingest a share has the rows of a range of keys, and reads about one row group more than they fill.
+
+    :param plan: A plan in the stored order.
+    :param shares: Shares that would be read one by one.
+    :param warehouse: The warehouse.
+    :return: Whether reading everything once and laying it aside by share is cheaper.
+    """
+    if not warehouse.reads_ingests_apart:
+        return False
+    group = RANGE_READS.counts_row_group
+    again = len(shares) * sum(min(group, ingest.cells) for ingest in plan.ingests)
+    wanted = sum(item.cells for share in shares for item in share.bins)
+    return again > max(_LEAST_READ_AGAIN, _READ_AGAIN * wanted)
