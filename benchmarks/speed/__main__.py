@@ -20,6 +20,7 @@ from benchmarks.speed.verify import MADE, Sources, verify
 from omics_datastore.warehouse.parquet_layout import RANGE_READS
 
 STAGES = ("ingest", "extract", "extract_exact", "extract_grouped", "extract_1_percent")
+ARROW = ("arrow_cells_per_cpu_second", "arrow_lz4_cells_per_cpu_second")
 SUBSET = "extract_1_percent"
 """Not all cells: measured by how much faster it is than all."""
 
@@ -113,6 +114,7 @@ def summarise(
             "runs": len(each),
             "cells_per_second": _rates(each, ""),
             "cells_per_cpu_second": _rates(each, CPU),
+            **{name: max(run.reported.get(name, 0) for run in each) for name in ARROW},
             "store_bytes_per_cell": first.get("store_bytes", 0) / first["cells"],
             "shard_bytes_per_cell": first["shard_bytes"] / first["cells"],
             "peak_bytes": max(run.peak_bytes for run in each),
@@ -168,6 +170,10 @@ def table(result: dict[str, Any]) -> str:
                 cells += [f"{each['peak_bytes'] / 1e6:,.0f}", str(each["runs"])]
             lines.append(f"| {name} | {' | '.join(cells)} |")
         lines.append("")
+    for name, each in result["contestants"].items():
+        if each[ARROW[0]]:
+            plain, packed = (f"{each[rate]:,.0f}" for rate in ARROW)
+            lines.append(f"Arrow to CSR, {name}: {plain} cells a CPU second, {packed} with LZ4.")
     for name, compared in result["verified"].items():
         lines.append(
             f"Verified {name}: totals of {compared['cells']:,} cells and {compared['genes']:,} genes, "

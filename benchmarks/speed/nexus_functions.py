@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from benchmarks.speed.arrow_decode import decode_rate
 from benchmarks.speed.stages import Stages, run_contestant
 
 PROCESSES = 2
@@ -79,10 +80,10 @@ def main(sources: list[Path], folder: Path) -> dict[str, float]:
 
     :param sources: The source files.
     :param folder: An empty folder.
-    :return: ``cells``, seconds of the stages and of their CPU, bytes of store and shards.
+    :return: ``cells``, seconds of the stages and of their CPU, bytes of store and shards, how fast Arrow is decoded.
     """
     from omics_datastore.ingest.manifest import read_manifest
-    from omics_datastore.storage.open import open_store
+    from omics_datastore.storage.folder import FolderStore
     from omics_datastore.warehouse.open import open_warehouse
 
     inbox = folder / "inbox" / "bench"
@@ -90,7 +91,7 @@ def main(sources: list[Path], folder: Path) -> dict[str, float]:
     for source in sources:
         (inbox / source.name).hardlink_to(source)
     root = str(folder)
-    store = open_store(root)
+    store = FolderStore(folder)
     _warm()
     stages = Stages()
     keys = [f"inbox/bench/{source.name}" for source in sources]
@@ -111,11 +112,14 @@ def main(sources: list[Path], folder: Path) -> dict[str, float]:
     for stage, specification in asked.items():
         with stages.measure(stage):
             build(root, stage.replace("_", "-"), **specification)
+    counts = store.path(manifests[0].file("raw_counts").key)
     return {
         "cells": cells,
         **stages.seconds,
         "store_bytes": sum(file.size for manifest in manifests for file in manifest.files),
         "shard_bytes": sum(path.stat().st_size for path in folder.glob(SHARDS.format("extract"))),
+        "arrow_cells_per_cpu_second": decode_rate(counts, None),
+        "arrow_lz4_cells_per_cpu_second": decode_rate(counts, "lz4"),
     }
 
 

@@ -1,4 +1,4 @@
-"""A picture of the result: cells a second of each contestant, in and out."""
+"""A picture of the result: cells a CPU second of each contestant, in and out, which other work disturbs little."""
 
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ def plot(result: dict[str, Any], path: Path) -> None:
     figure = Figure(figsize=(7, 3.2), layout="constrained")
     for place, stage in enumerate(("ingest", "extract")):
         axes = figure.add_subplot(1, 2, place + 1)
-        rates = [result["contestants"][name]["cells_per_second"].get(stage) for name in names]
+        rates = [result["contestants"][name]["cells_per_cpu_second"].get(stage) for name in names]
         medians = [rate["median"] if rate else 0 for rate in rates]
         spread = [[(rate["median"] - rate["least"]) if rate else 0 for rate in rates]]
         spread.append([(rate["most"] - rate["median"]) if rate else 0 for rate in rates])
@@ -24,7 +24,7 @@ def plot(result: dict[str, Any], path: Path) -> None:
         bars = axes.barh(names, medians, xerr=spread, color=colours, error_kw={"ecolor": "#444444"})
         axes.bar_label(bars, labels=[f" {median:,.0f}" if median else "" for median in medians], fontsize=8)
         axes.invert_yaxis()
-        axes.set_title(f"{stage}, cells/s", fontsize=10)
+        axes.set_title(f"{stage}, cells a CPU second", fontsize=10)
         axes.spines[["top", "right"]].set_visible(False)
         axes.margins(x=0.2)
     settings = result["settings"]
