@@ -10,6 +10,7 @@ from dagster import DagsterExecutionInterruptedError, DagsterRunStatus
 from kfp_components.progress import Progress
 from nexus_assets.instance_id import instance_id
 from nexus_assets.policy import DRY_RUN, PIPELINE_JOB, PIPELINE_LINK, input_failure, input_failures
+from nexus_assets.run_metadata import METADATA_JOB
 from nexus_resources.pipelines.errors import PipelineFailedError, TransientServiceError
 from nexus_resources.pipelines.job import JobIdentity, PipelineJob
 from nexus_resources.pipelines.labels import INSTANCE, PARTITION, ROOT_RUN, RUN, STEP
@@ -21,7 +22,6 @@ from nexus_resources.pipelines.states import JobStatus, TaskStatus, format_tasks
 from omics_datastore.errors import InputError
 from omics_datastore.storage.object_store import ObjectStore
 
-METADATA_JOB = "pipeline_job"
 _LOG_SECONDS = 15.0
 _LONGEST_WAIT = 900.0
 _LOGGED_TASKS = 50

@@ -36,7 +36,11 @@ def test_every_asset_turns_green_with_its_numbers(world: World) -> None:
     assert files["source_bytes"] == sum(path.stat().st_size for path in (world.root / "inbox/lung").iterdir())
     rows = {name: made[f"warehouse/{name}"]["dagster/partition_row_count"] for name in TABLES}
     assert rows == {"cell_info": 11, "raw_counts": 11, "feature_info": 7, "ingest_info": 2}
-    assert all(made[f"warehouse/{name}"]["committed"] == 2 for name in TABLES)
+    for name in TABLES:
+        table = made[f"warehouse/{name}"]
+        assert (table["committed"], table["ingests_delta"], table["cells_delta"]) == (2, 2, 11)
+    assert {metadata["requested_by"] for metadata in made.values()} == {"ada"}
+    assert files["bytes"] == sum(path.stat().st_size for path in (world.root / "ingest/lung").rglob("*/*.*"))
     assert checks(result) == {
         "ingest/validation_report:all_files_valid": (True, {"files": 2, "refused": 0}),
         "ingest/ingest_files:files_complete": (True, {"source_files": 2, "ingest_ids": 2}),
@@ -129,7 +133,9 @@ def test_the_same_content_again_changes_nothing(world: World) -> None:
     world.ingest("lung", a=make_source())
     before = tree(world.root / "warehouse"), tree(world.root / "ingest")
     made = materialized(world.ingest("lung"))
-    assert (made["warehouse/ingest_info"]["committed"], made["warehouse/ingest_info"]["unchanged"]) == (0, 1)
+    loaded, files = made["warehouse/ingest_info"], made["ingest/ingest_files"]
+    assert (loaded["committed"], loaded["unchanged"], loaded["cells_delta"]) == (0, 1, 0)
+    assert (files["created_now"], "cells_per_second" in files) == (0, False)
     assert (tree(world.root / "warehouse"), tree(world.root / "ingest")) == before
 
 
@@ -144,12 +150,16 @@ def test_one_content_in_two_files_is_one_ingest(world: World) -> None:
 def test_a_replaced_source_file_supersedes_the_old_one(world: World) -> None:
     world.ingest("lung", a=make_source(6, seed=1))
     old = world.warehouse.ingests()["ingest_id"].to_list()
-    world.ingest("lung", a=make_source(4, seed=2))
+    before = materialized(world.run("refresh_snapshot", None))["warehouse/snapshot"]
+    assert "cells_delta" not in before  # it is the first
+    loaded = materialized(world.ingest("lung", a=make_source(4, seed=2)))["warehouse/ingest_info"]
+    assert (loaded["ingests_delta"], loaded["cells_delta"]) == (0, -2)
     ingests = world.warehouse.ingests()
     assert ingests.filter(~pl.col("is_current"))["ingest_id"].to_list() == old
     assert ingests.filter("is_current")["cell_count"].to_list() == [4]
     snapshot = materialized(world.run("refresh_snapshot", None))["warehouse/snapshot"]
     assert (snapshot["ingests"], snapshot["superseded_ingests"], snapshot["cells"]) == (1, 1, 4)
+    assert (snapshot["ingests_delta"], snapshot["superseded_ingests_delta"], snapshot["cells_delta"]) == (0, 1, -2)
 
 
 def test_a_file_that_comes_back_becomes_current_again(world: World) -> None:

@@ -10,8 +10,9 @@ from dagster import DagsterExecutionInterruptedError
 from kfp_components.results import write_failure
 from nexus_assets.instance_id import instance_id
 from nexus_assets.partitions import DATASETS, add_partition
-from nexus_assets.pipeline_run import METADATA_JOB, run_pipeline
+from nexus_assets.pipeline_run import run_pipeline
 from nexus_assets.policy import DRY_RUN, PIPELINE_JOB, PIPELINE_LINK
+from nexus_assets.run_metadata import METADATA_JOB
 from nexus_resources.pipelines.job import JobIdentity, PipelineJob
 from nexus_resources.pipelines.observer import PipelineObserver
 from nexus_resources.pipelines.resource import LocalPipelinesResource, PipelinesResource
@@ -62,7 +63,10 @@ def test_a_mere_interrupt_leaves_the_job_running(world: World) -> None:
 
 def test_the_job_is_named_on_the_run_and_in_its_log(world: World) -> None:
     result = world.ingest("lung", a=make_source())
-    job_id = materialized(result)["ingest/ingest_files"][METADATA_JOB]
+    made = materialized(result)["ingest/ingest_files"]
+    job_id = made[METADATA_JOB]
+    assert made["pipeline_link"] == f"scripted:{job_id}"
+    assert made["cells_per_second"] > 0
     assert job_id.startswith("nexus-ingest-data-pipeline-")
     assert only_run(world).tags[PIPELINE_JOB] == job_id
     assert only_run(world).tags[PIPELINE_LINK] == f"scripted:{job_id}"
@@ -150,7 +154,9 @@ def test_a_run_executed_again_adopts_the_job_that_succeeded(world: World) -> Non
     again = {"dagster/parent_run_id": first.run_id, "dagster/root_run_id": first.run_id}
     result = _run_again(world, again)
     assert len(runner.jobs) == 1
-    assert materialized(result)["ingest/ingest_files"][METADATA_JOB] in runner.jobs
+    made = materialized(result)["ingest/ingest_files"]
+    assert made[METADATA_JOB] in runner.jobs
+    assert "cells_per_second" not in made  # nobody knows how long the job took
     assert "adopted" in _log(world, result.run_id)
     # What a materialization names already is not adopted a second time: somebody asks for new work.
     _run_again(world, again)

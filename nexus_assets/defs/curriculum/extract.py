@@ -6,9 +6,10 @@ import dagster as dg
 
 from nexus_assets.defs.curriculum.plan import PLAN
 from nexus_assets.partitions import CURRICULA
-from nexus_assets.pipeline_run import METADATA_JOB, request_writer, run_pipeline
+from nexus_assets.pipeline_run import request_writer, run_pipeline
 from nexus_assets.policy import AssetResult, blocking_check, check_result
 from nexus_assets.report_metadata import place, table
+from nexus_assets.run_metadata import asset_result, pipeline_metadata
 from nexus_resources.pipelines.requests import extract_result
 from nexus_resources.pipelines.resource import PipelinesResource
 from nexus_resources.stores import StoreResource, WarehouseResource
@@ -47,7 +48,7 @@ def extract(
     requests = request_writer(context, objects, pipelines, "extract")
     job = requests.extract(warehouse.uri, name, version, [group.group for group in plan.groups])
     started = time.monotonic()
-    job_id = run_pipeline(context, pipelines, job, EXTRACT).job_id
+    ran = run_pipeline(context, pipelines, job, EXTRACT)
     seconds = time.monotonic() - started
     done = extract_result(job)
     marks = planned_digests(plan)
@@ -56,8 +57,9 @@ def extract(
     compared = compare_with_sources(plan, objects, cells=_SAMPLED_CELLS)
     for note in compared.notes:
         context.log.warning(note)
-    return dg.MaterializeResult(
-        metadata={
+    return asset_result(
+        context,
+        {
             "folder": place(objects.uri(f"{curriculum_folder(name, version)}extract_files"), folder=True),
             "dagster/partition_row_count": sum(record.cells for record in present),
             "shards": len(present),
@@ -65,7 +67,6 @@ def extract(
             "kept": len(done.kept),
             "bytes": sum(record.size for record in present),
             "nonzeros": sum(record.nnz for record in present),
-            "cells_per_second": round(sum(plan.bins[number].cells for number in done.written) / max(seconds, 0.001)),
             "first_shards": table(
                 [
                     {
@@ -78,9 +79,9 @@ def extract(
                     for r in present
                 ]
             ),
-            METADATA_JOB: job_id,
+            **pipeline_metadata(ran, sum(plan.bins[number].cells for number in done.written), seconds),
         },
-        check_results=[
+        checks=[
             check_result(
                 "all_shards_present",
                 EXTRACT,

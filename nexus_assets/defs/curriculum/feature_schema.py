@@ -6,6 +6,7 @@ from nexus_assets.partitions import FEATURE_SCHEMAS, check_partition
 from nexus_assets.plots import bars
 from nexus_assets.policy import AssetResult, input_failures
 from nexus_assets.report_metadata import picture, place, table
+from nexus_assets.run_metadata import asset_result
 from nexus_resources.stores import StoreResource, WarehouseResource
 from omics_datastore.storage.layout import feature_schema_key
 
@@ -34,8 +35,9 @@ def feature_schema(
     measured = measured_by_dataset(schema, warehouse.open())
     largest = measured.sort("measured", descending=True).head(_SHOWN)
     plot = bars("Genes measured", largest["dataset"].to_list(), largest["measured"].to_list())
-    return dg.MaterializeResult(
-        metadata={
+    return asset_result(
+        context,
+        {
             "file": place(objects.uri(feature_schema_key(name))),
             "features": schema.features.height,
             "without_symbol": schema.features["feature_name"].null_count(),
@@ -43,5 +45,5 @@ def feature_schema(
             **({"plot_measured": picture(plot)} if measured.height else {}),
             "first_features": table(schema.features.head(50).to_dicts()),
         },
-        data_version=dg.DataVersion(schema.digest()[:16]),
+        data_version=schema.digest()[:16],
     )

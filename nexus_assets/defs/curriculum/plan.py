@@ -14,6 +14,7 @@ from nexus_assets.partitions import CURRICULA, check_partition
 from nexus_assets.pipeline_run import request_writer, run_pipeline
 from nexus_assets.policy import AssetResult, blocking_check, check_result, input_failures
 from nexus_assets.report_metadata import place, table
+from nexus_assets.run_metadata import asset_result
 from nexus_assets.warehouse_cost import cost_metadata
 from nexus_resources.pipelines.resource import PipelinesResource
 from nexus_resources.stores import StoreResource, WarehouseResource
@@ -64,7 +65,7 @@ def plan(
         context.log.warning(warning)
     for sentence in _retired(planned, warehouse):
         context.log.warning(sentence)
-    return _result(planned, objects.uri(plan_key(name, version)), cost)
+    return _result(context, planned, objects.uri(plan_key(name, version)), cost)
 
 
 def _retired(planned: "CurriculumPlan", warehouse: WarehouseResource) -> list[str]:
@@ -78,12 +79,15 @@ def _retired(planned: "CurriculumPlan", warehouse: WarehouseResource) -> list[st
     ]
 
 
-def _result(planned: "CurriculumPlan", address: str, cost: dict[str, dg.MetadataValue]) -> AssetResult:
+def _result(
+    context: dg.AssetExecutionContext, planned: "CurriculumPlan", address: str, cost: dict[str, dg.MetadataValue]
+) -> AssetResult:
     binned = sum(item.cells for item in planned.bins)
     pinned = sum(ingest.cells for ingest in planned.ingests)
     full = _only_last_bins_are_short(planned)
-    return dg.MaterializeResult(
-        metadata={
+    return asset_result(
+        context,
+        {
             "plan": place(address),
             "dagster/partition_row_count": planned.total_cells,
             "left_out_not_primary": planned.left_out_not_primary,
@@ -117,8 +121,8 @@ def _result(planned: "CurriculumPlan", address: str, cost: dict[str, dg.Metadata
             "warnings": table([{"warning": warning} for warning in planned.warnings]),
             **cost,
         },
-        data_version=dg.DataVersion(planned.specification_digest[:16]),
-        check_results=[
+        data_version=planned.specification_digest[:16],
+        checks=[
             check_result(
                 "bins_cover_all_cells",
                 PLAN,

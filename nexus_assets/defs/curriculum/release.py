@@ -12,6 +12,7 @@ from nexus_assets.partitions import CURRICULA
 from nexus_assets.pipeline_run import request_writer, run_pipeline
 from nexus_assets.policy import AssetResult, blocking_check, check_result
 from nexus_assets.report_metadata import place, table
+from nexus_assets.run_metadata import asset_result
 from nexus_resources.pipelines.resource import PipelinesResource
 from nexus_resources.stores import StoreResource
 from omics_datastore.keys import parse_curriculum_partition
@@ -55,10 +56,11 @@ def release(context: dg.AssetExecutionContext, store: StoreResource, pipelines: 
         first_problem=found.problems[0] if found.problems else "none",
     )
     if found.problems:
-        return dg.MaterializeResult(check_results=[check])
+        return asset_result(context, {}, checks=[check])
     made = read_release(objects, name, version)
-    return dg.MaterializeResult(
-        metadata={
+    return asset_result(
+        context,
+        {
             "release": place(objects.uri(release_key(name, version))),
             "dagster/partition_row_count": made.total_cells,
             "shards": len(made.shards),
@@ -75,8 +77,8 @@ def release(context: dg.AssetExecutionContext, store: StoreResource, pipelines: 
             "sources": table([ingest.model_dump(exclude={"citation"}) for ingest in made.ingests]),
             "citations": dg.MetadataValue.md("\n".join(f"* {citation}" for citation in made.citations) or "none"),
         },
-        data_version=dg.DataVersion(made.specification_digest[:16]),
-        check_results=[check],
+        data_version=made.specification_digest[:16],
+        checks=[check],
     )
 
 

@@ -1,14 +1,17 @@
 """Source files, their validation reports and their ingest files; one pass makes both of the latter."""
 
+import time
 from collections.abc import Iterator
+from typing import Any
 
 import dagster as dg
 
 from nexus_assets.partitions import DATASETS, check_partition
-from nexus_assets.pipeline_run import METADATA_JOB, request_writer, run_pipeline
+from nexus_assets.pipeline_run import request_writer, run_pipeline
 from nexus_assets.plots import bars
 from nexus_assets.policy import AssetResult, blocking_check, check_result, input_failure, input_failures
 from nexus_assets.report_metadata import picture, place, table
+from nexus_assets.run_metadata import asset_result, pipeline_metadata
 from nexus_resources.pipelines.requests import ingest_reports
 from nexus_resources.pipelines.resource import PipelinesResource
 from nexus_resources.stores import StoreResource, WarehouseResource
@@ -78,20 +81,33 @@ def create_ingest_files(
     job = requests.ingest(
         dataset, drop.sources, config, validate_only=validate_only, parquet=layout, cellxgene=pipelines.cellxgene()
     )
-    job_id = run_pipeline(context, pipelines, job, REPORT if validate_only else INGEST_FILES).job_id
+    kept = set(objects.folders(f"{INGEST}{dataset}/"))
+    started = time.monotonic()
+    ran = run_pipeline(context, pipelines, job, REPORT if validate_only else INGEST_FILES)
+    seconds = time.monotonic() - started
     report = ValidationReport(dataset=dataset, drop_digest=drop.digest, files=ingest_reports(job))
     key = write_validation_report(objects, report)
     csv_key = write_report_csv(objects, report)
     if dg.AssetKey(REPORT) in context.selected_asset_keys:
-        yield _report_result(report, objects.uri(key), objects.uri(csv_key), job_id)
+        read = sum(file.cell_count for file in report.files) if validate_only else 0
+        places = {"report": place(objects.uri(key)), "report_csv": place(objects.uri(csv_key))}
+        yield _report_result(context, report, {**places, **pipeline_metadata(ran, read, seconds)})
     if not report.valid:
         raise input_failure(report.headline())
     if not validate_only:
         write_ingest_set(objects, dataset, drop.digest, report.files)
-        yield _ingest_files_result(drop, report.files, objects.uri(f"{INGEST}{dataset}"), job_id)
+        ids = {file.ingest_id for file in report.files if file.ingest_id}
+        made = sum({file.ingest_id: file.cell_count for file in report.files if file.ingest_id not in kept}.values())
+        written = {
+            "folder": place(objects.uri(f"{INGEST}{dataset}"), folder=True),
+            "ingests": len(ids),
+            "created_now": len(ids - kept),
+            "bytes": sum(item.size for item in objects.entries(f"{INGEST}{dataset}/") if item.key.split("/")[2] in ids),
+        }
+        yield _ingest_files_result(context, drop, report.files, {**written, **pipeline_metadata(ran, made, seconds)})
 
 
-def _report_result(report: ValidationReport, address: str, csv_address: str, job_id: str) -> AssetResult:
+def _report_result(context: dg.AssetExecutionContext, report: ValidationReport, about: dict[str, Any]) -> AssetResult:
     findings = [
         {"file": file.source.key, "severity": finding.severity, "rule": finding.rule, "message": finding.message}
         for file in report.files
@@ -100,11 +116,10 @@ def _report_result(report: ValidationReport, address: str, csv_address: str, job
     refused = [file for file in report.files if not file.valid]
     rules = findings_by_rule(report)
     plot = bars("Findings by rule", list(rules), list(rules.values())) if rules else None
-    return dg.MaterializeResult(
-        asset_key=REPORT,
-        metadata={
-            "report": place(address),
-            "report_csv": place(csv_address),
+    return asset_result(
+        context,
+        {
+            **about,
             "status": "refused" if refused else "valid",
             "files": len(report.files),
             "refused_files": len(refused),
@@ -112,10 +127,10 @@ def _report_result(report: ValidationReport, address: str, csv_address: str, job
             "findings": table(findings),
             "cells": sum(file.cell_count for file in report.files),
             **({"plot_findings": picture(plot)} if plot else {}),
-            METADATA_JOB: job_id,
         },
-        data_version=dg.DataVersion(report.drop_digest[:16]),
-        check_results=[
+        asset=REPORT,
+        data_version=report.drop_digest[:16],
+        checks=[
             check_result(
                 "all_files_valid",
                 REPORT,
@@ -128,8 +143,9 @@ def _report_result(report: ValidationReport, address: str, csv_address: str, job
     )
 
 
-def _ingest_files_result(drop: Drop, reports: list[FileReport], address: str, job_id: str) -> AssetResult:
-    ids = {report.ingest_id for report in reports if report.ingest_id}
+def _ingest_files_result(
+    context: dg.AssetExecutionContext, drop: Drop, reports: list[FileReport], about: dict[str, Any]
+) -> AssetResult:
     rows = [
         {
             "source": report.source.key,
@@ -141,27 +157,26 @@ def _ingest_files_result(drop: Drop, reports: list[FileReport], address: str, jo
         }
         for report in reports
     ]
-    return dg.MaterializeResult(
-        asset_key=INGEST_FILES,
-        metadata={
-            "folder": place(address, folder=True),
+    return asset_result(
+        context,
+        {
+            **about,
             "source_files": len(drop.sources),
-            "ingests": len(ids),
             "dagster/partition_row_count": sum(report.cell_count for report in reports),
             "nonzeros": sum(report.nnz for report in reports),
             "source_bytes": sum(source.size for source in drop.sources),
             "files": table(rows),
-            METADATA_JOB: job_id,
         },
-        data_version=dg.DataVersion(drop.digest[:16]),
-        check_results=[
+        asset=INGEST_FILES,
+        data_version=drop.digest[:16],
+        checks=[
             check_result(
                 "files_complete",
                 INGEST_FILES,
                 passed=all(report.ingest_id is not None and report.valid for report in reports)
                 and len(reports) == len(drop.sources),
                 source_files=len(drop.sources),
-                ingest_ids=len(ids),
+                ingest_ids=about["ingests"],
             )
         ],
     )

@@ -10,6 +10,7 @@ from nexus_assets.defs.warehouse.snapshot import SNAPSHOT
 from nexus_assets.plots import bars
 from nexus_assets.policy import AssetResult, input_failures
 from nexus_assets.report_metadata import FIRST, picture, table
+from nexus_assets.run_metadata import asset_result
 from nexus_resources.stores import WarehouseResource
 from omics_datastore.query.filter_text import read_filter
 
@@ -33,7 +34,7 @@ class CellQuestion(dg.Config):
     kinds={"duckdb", "polars"},
     description="How many cells a filter selects, and of which kinds; launch describe_cells with a filter.",
 )
-def cell_counts(config: CellQuestion, warehouse: WarehouseResource) -> AssetResult:
+def cell_counts(context: dg.AssetExecutionContext, config: CellQuestion, warehouse: WarehouseResource) -> AssetResult:
     """Count the cells of the current ingests that a filter selects."""
     from omics_datastore.query.cells import column_values, count_by, describe_cells, selected_cells
 
@@ -60,4 +61,4 @@ def cell_counts(config: CellQuestion, warehouse: WarehouseResource) -> AssetResu
         labels = [str(value) if value is not None else "(not given)" for value in top["value"]]
         title = f"Cells by {config.column.replace('_', ' ')}"
         metadata["plot"] = picture(bars(title, labels, top["cells"].to_list()))
-    return dg.MaterializeResult(metadata=metadata)
+    return asset_result(context, metadata)

@@ -9,6 +9,7 @@ import polars as pl
 from nexus_assets.plots import bars, histogram
 from nexus_assets.policy import AssetResult
 from nexus_assets.report_metadata import picture, place, table
+from nexus_assets.run_metadata import asset_result, changes
 from nexus_assets.warehouse_cost import cost_metadata
 from nexus_resources.stores import WarehouseResource
 from omics_datastore.keys import digest
@@ -31,7 +32,7 @@ _TOP = 12
     kinds={"duckdb", "polars"},
     description="The committed ingests that new curricula see, their totals and their composition.",
 )
-def snapshot(warehouse: WarehouseResource) -> AssetResult:
+def snapshot(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> AssetResult:
     """Sum up the current ingests."""
     opened = warehouse.open()
     ingests = opened.ingests()
@@ -39,20 +40,35 @@ def snapshot(warehouse: WarehouseResource) -> AssetResult:
     datasets = current.group_by("dataset").agg(
         pl.len().alias("ingests"), pl.col("cell_count", "nnz").sum(), pl.col("organism").unique().sort().first()
     )
-    metadata: dict[str, dg.MetadataValue | int] = {
-        "warehouse": place(opened.uri),
+    totals = {
         "datasets": datasets.height,
         "ingests": current.height,
         "superseded_ingests": ingests.height - current.height,
         "cells": int(current["cell_count"].sum()),
         "nonzeros": int(current["nnz"].sum()),
+    }
+    metadata: dict[str, dg.MetadataValue | int] = {
+        "warehouse": place(opened.uri),
+        **totals,
+        **changes(_latest(context), totals),
         "by_dataset": table(datasets.sort("cell_count", "dataset", descending=[True, False]).to_dicts()),
     }
     if current.height:
         metadata.update(_plots(opened, current["ingest_id"].to_list()))
     metadata.update(cost_metadata(opened.usage()))
     version = digest(sorted(current["ingest_id"].to_list()))[:16]
-    return dg.MaterializeResult(metadata=metadata, data_version=dg.DataVersion(version))
+    return asset_result(context, metadata, data_version=version)
+
+
+def _latest(context: dg.AssetExecutionContext) -> dict[str, int]:
+    """Return the whole numbers of the snapshot before this one."""
+    event = context.instance.get_latest_materialization_event(dg.AssetKey(SNAPSHOT))
+    found = event.asset_materialization.metadata if event and event.asset_materialization else {}
+    return {
+        name: value.value
+        for name, value in found.items()
+        if isinstance(value, dg.IntMetadataValue) and value.value is not None
+    }
 
 
 def _plots(opened: "Warehouse", ingest_ids: list[str]) -> Iterator[tuple[str, dg.MetadataValue]]:

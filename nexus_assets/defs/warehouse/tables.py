@@ -15,6 +15,7 @@ from nexus_assets.partitions import DATASETS
 from nexus_assets.pipeline_run import request_writer, run_pipeline
 from nexus_assets.policy import AssetResult, blocking_check, check_result
 from nexus_assets.report_metadata import place, table
+from nexus_assets.run_metadata import asset_result, changes
 from nexus_assets.warehouse_cost import cost_metadata
 from nexus_resources.pipelines.requests import load_result
 from nexus_resources.pipelines.resource import PipelinesResource
@@ -80,6 +81,7 @@ def load_warehouse(
     manifests = read_ingest_set(objects, context.partition_key)
     opened = warehouse.open()
     ids = [manifest.ingest_id for manifest in manifests]
+    before = _current(opened.ingests(), context.partition_key)
     if pipelines.client_calls == "pipeline":
         job = request_writer(context, objects, pipelines, "load").load(warehouse.uri, context.partition_key, ids)
         run_pipeline(context, pipelines, job, _key(INGEST_INFO))
@@ -90,23 +92,35 @@ def load_warehouse(
         committed, unchanged = list(loaded.committed), list(loaded.unchanged)
     context.log.info(f"{len(committed)} ingests committed, {len(unchanged)} were there already.")
     totals = opened.count_totals(ids)
-    current = opened.ingests().filter(pl.col("is_current"))["ingest_id"].to_list()
-    checks = _check_totals(manifests, totals, current)
+    after = _current(opened.ingests(), context.partition_key)
+    checks = _check_totals(manifests, totals, after["ingest_id"].to_list())
+    deltas = changes(_size(before), _size(after))
     rows = _expected_rows(manifests)
     cost = cost_metadata(opened.usage())
     for table_ in (*DATA_TABLES, INGEST_INFO):  # an asset must come after those it depends on
-        yield dg.MaterializeResult(
-            asset_key=_key(table_),
-            metadata={
+        yield asset_result(
+            context,
+            {
                 "dagster/partition_row_count": rows[table_.name],
                 "warehouse": place(opened.uri),
                 "committed": len(committed),
                 "unchanged": len(unchanged),
+                **deltas,
+                **({} if table_ is INGEST_INFO else {"bytes": sum(m.file(table_.name).size for m in manifests)}),
                 "ingests": table(_ingest_rows(manifests)),
                 **(cost if table_ is INGEST_INFO else {}),
             },
-            check_results=checks[table_.name],
+            asset=_key(table_),
+            checks=checks[table_.name],
         )
+
+
+def _current(ingests: pl.DataFrame, dataset: str) -> pl.DataFrame:
+    return ingests.filter(pl.col("is_current") & (pl.col("dataset") == dataset))
+
+
+def _size(ingests: pl.DataFrame) -> dict[str, int]:
+    return {"ingests": ingests.height, "cells": int(ingests["cell_count"].sum())}
 
 
 def _expected_rows(manifests: Sequence[IngestManifest]) -> dict[str, int]:
