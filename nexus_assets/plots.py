@@ -1,11 +1,12 @@
 """Small plots for Dagster metadata, as PNG bytes, readable on a light and on a dark page."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 _INK = "#7d8590"
 _BAR = "#3b82f6"
+_PARTS = ("#3b82f6", "#e8833a", "#2ca58d", "#c2528b", "#8b6fd6", "#b59a1f", "#5aa9d6", "#8d949e")
 
 
 def bars(title: str, labels: Sequence[str], values: Sequence[float]) -> bytes:
@@ -17,7 +18,7 @@ def bars(title: str, labels: Sequence[str], values: Sequence[float]) -> bytes:
     :return: PNG.
     """
     figure, axes = _figure(title, 0.28 * max(4, len(labels)) + 0.9)
-    shown = [label if len(label) <= 34 else f"{label[:33]}…" for label in labels]
+    shown = [_short(label, 34) for label in labels]
     drawn = axes.barh(range(len(values)), values, color=_BAR)
     axes.set_yticks(range(len(values)), labels=shown)
     axes.invert_yaxis()
@@ -42,6 +43,51 @@ def histogram(title: str, edges: Sequence[float], counts: Sequence[float], unit:
     axes.set_xlabel(unit, color=_INK, fontsize=8)
     axes.set_ylabel("cells", color=_INK, fontsize=8)
     return _png(figure)
+
+
+def steps(title: str, values: Sequence[float], of: str, unit: str) -> bytes:
+    """Draw one step for each of many numbered things, side by side.
+
+    :param title: Title.
+    :param values: One height a thing, in their order.
+    :param of: What is numbered, from 0.
+    :param unit: Unit of the heights.
+    :return: PNG.
+    """
+    figure, axes = _figure(title, 2.6)
+    axes.stairs(values, [number - 0.5 for number in range(len(values) + 1)], fill=True, color=_BAR)
+    axes.set_xlim(-0.5, len(values) - 0.5)
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.set_xlabel(of, color=_INK, fontsize=8)
+    axes.set_ylabel(unit, color=_INK, fontsize=8)
+    return _png(figure)
+
+
+def shares(title: str, rows: Mapping[str, Sequence[float]], parts: Sequence[str]) -> bytes:
+    """Draw a bar of stacked shares for each row, the first, which the others are held against, apart on top.
+
+    :param title: Title.
+    :param rows: Amounts of the parts by the row's label; a row sums to more than 0.
+    :param parts: Names of the parts.
+    :return: PNG.
+    """
+    figure, axes = _figure(title, 0.24 * len(rows) + 1.5)
+    places = [0.0, *(number + 0.5 for number in range(1, len(rows)))]
+    left = [0.0] * len(rows)
+    for number, part in enumerate(parts):
+        widths = [100 * amounts[number] / sum(amounts) for amounts in rows.values()]
+        axes.barh(places, widths, left=left, color=_PARTS[number % len(_PARTS)], height=0.86, label=_short(part, 26))
+        left = [start + width for start, width in zip(left, widths, strict=True)]
+    axes.set_yticks(places, labels=list(rows))
+    axes.invert_yaxis()
+    axes.set_xlim(0, 100)
+    axes.set_xlabel("% of cells", color=_INK, fontsize=8)
+    figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=7.5, labelcolor=_INK)
+    return _png(figure)
+
+
+def _short(label: str, most: int) -> str:
+    return label if len(label) <= most else f"{label[: most - 1]}…"
 
 
 def _figure(title: str, height: float) -> tuple[Any, Any]:

@@ -9,6 +9,7 @@ the next purge finds. Before anything is deleted it is looked at again. Sources 
 
 import time
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
@@ -16,14 +17,25 @@ from typing import Literal
 import polars as pl
 
 from omics_datastore.curriculum.pins import pinned_ingests
+from omics_datastore.errors import InputError
 from omics_datastore.ingest.ingest_set import IngestSet
-from omics_datastore.keys import parse_ingest_id
+from omics_datastore.keys import parse_curriculum_partition, parse_ingest_id
 from omics_datastore.storage.documents import read_document
-from omics_datastore.storage.layout import INGEST, TASKS, ingest_folder, ingest_manifest_key, ingest_set_key
+from omics_datastore.storage.layout import (
+    INGEST,
+    PLOTS,
+    TASKS,
+    ingest_folder,
+    ingest_manifest_key,
+    ingest_set_key,
+    plan_key,
+)
 from omics_datastore.storage.object_store import ObjectStore, StoredObject
 from omics_datastore.warehouse.warehouse import Warehouse
 
-Reason = Literal["superseded", "retired", "uncommitted rows", "orphaned ingest files", "old task records"]
+Reason = Literal[
+    "superseded", "retired", "uncommitted rows", "orphaned ingest files", "old task records", "plots of what is gone"
+]
 GRACE_SECONDS = 3600.0
 TASK_RECORD_SECONDS = 14 * 86_400.0
 
@@ -76,6 +88,7 @@ def find_leftovers(
             found.append(Leftover("orphaned ingest files", ingest_id, folder.size))
     found = [item for item in found if parse_ingest_id(item.name)[0] not in busy_datasets]
     found += _old_task_records(store, limit + grace_seconds - TASK_RECORD_SECONDS)
+    found += _lone_plots(store, limit)
     return sorted(found, key=lambda item: (item.reason, item.name))
 
 
@@ -106,7 +119,7 @@ def purge(
             _forget_ingest_set(store, item.name)
     warehouse.purge(hidden)
     for item in chosen:
-        if item.reason == "old task records":
+        if item.reason in ("old task records", "plots of what is gone"):
             for entry in list(store.entries(item.name)):
                 store.delete(entry.key)
         elif item.reason != "uncommitted rows":
@@ -173,6 +186,20 @@ def _old_task_records(store: ObjectStore, limit: float) -> Iterator[Leftover]:
         entries = list(store.entries(f"{TASKS}{run}/"))
         if entries and max(entry.modified for entry in entries) <= limit:
             yield Leftover("old task records", f"{TASKS}{run}/", _bytes(entries))
+
+
+def _lone_plots(store: ObjectStore, limit: float) -> Iterator[Leftover]:
+    """Find the plots of versions of curricula whose folders somebody deleted."""
+    shards = f"{PLOTS}curriculum/extract/"
+    for partition in store.folders(shards):
+        entries = list(store.entries(f"{shards}{partition}/"))
+        if not entries or max(entry.modified for entry in entries) > limit:
+            continue
+        with suppress(InputError):  # no folder of ours
+            name, version = parse_curriculum_partition(partition)
+            if store.stat(plan_key(name, version)) is not None:
+                continue
+            yield Leftover("plots of what is gone", f"{shards}{partition}/", _bytes(entries))
 
 
 def _size(files: dict[str, _Folder], ingest_id: str) -> int:

@@ -169,16 +169,17 @@ class GroupReader:
         self._path = path
         self._first_bin = group.first_bin
 
-    def bins(self, first: int, last: int) -> pl.DataFrame:
+    def bins(self, first: int, last: int, columns: Sequence[str] | None = None) -> pl.DataFrame:
         """Read neighbouring bins.
 
         :param first: Number of the first bin.
         :param last: Number of the last bin.
+        :param columns: Read these columns only; by default all.
         :return: The rows of the file that belong to them, in order.
         """
         groups = list(range(first - self._first_bin, last - self._first_bin + 1))
         with pq.ParquetFile(self._path) as file:
-            return pl.DataFrame(file.read_row_groups(groups, use_threads=False))
+            return pl.DataFrame(file.read_row_groups(groups, columns, use_threads=False))
 
 
 def _permuted(item: BinCells, seed: int) -> pl.DataFrame:

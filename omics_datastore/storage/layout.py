@@ -1,5 +1,7 @@
 """Where each thing lies below the root of a store (DESIGN section 8). The only place that spells these paths."""
 
+from collections.abc import Sequence
+
 INBOX = "inbox/"
 FEATURE_SCHEMAS = "feature_schemas/"
 SPECIFICATIONS = "curricula/"
@@ -10,6 +12,7 @@ EXTRACTS = "extracts/"
 REPORTS = "reports/"
 PIPELINES = "pipelines/"
 TASKS = "tasks/"
+PLOTS = "plots/"
 
 SHARDS = "extract_files/"
 """Where the shards of a version lie below its folder."""
@@ -25,6 +28,11 @@ def task_folder(root_run: str, step: str, number: int) -> str:
 def messages_prefix(root_run: str, session: str) -> str:
     """Return the prefix of what the tasks of a session say, with a slash at its end."""
     return f"{TASKS}{root_run}/{session}/messages/"
+
+
+def plots_folder(asset: Sequence[str], partition: str | None) -> str:
+    """Return the folder of the whole plots of an asset's partition, with a slash at its end."""
+    return PLOTS + "".join(f"{part}/" for part in (*asset, partition) if part)
 
 
 def feature_schema_key(name: str) -> str:

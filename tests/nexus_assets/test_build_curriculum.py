@@ -38,6 +38,10 @@ def test_a_curriculum_over_the_union_equals_its_sources(two_sources: World) -> N
     assert (extract["shards"], extract["written_now"], extract["kept"]) == (3, 3, 0)
     assert extract["bytes"] == sum(len(content) for content in shard_bytes(two_sources).values())
     assert [row.data["cells"] for row in extract["first_shards"].records] == [4, 4, 3]
+    plots = sorted((two_sources.root / "plots/curriculum/extract/all.v1").iterdir())
+    assert [path.name for path in plots] == ["composition.png", "shard_sizes.png"]
+    assert extract["plots"] == str(plots[0].parent)
+    assert all(extract[f"plot_{path.stem}"].startswith("![plot](data:image/png;base64,") for path in plots)
     release = made["curriculum/release"]
     assert (release["shards"], release["genes"]) == (3, 5)
     assert release["release"].endswith("extracts/all/v1/release.json")

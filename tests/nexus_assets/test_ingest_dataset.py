@@ -75,8 +75,12 @@ def test_the_tables_and_plots_people_see(world: World) -> None:
     assert records(snapshot["by_dataset"])[0]["dataset"] == "lung"
     plots = {name: value for name, value in snapshot.items() if name.startswith("plot_")}
     assert set(plots) == {
-        f"plot_{name}" for name in ("dataset", "tissue", "cell_type", "assay", "total_mrna_umis", "n_features")
+        f"plot_{name}" for name in ("dataset", "tissue", "cell_type", "assay", "total_mrna_umis", "n_features", "genes")
     }
+    kept = {path.stem: path.read_bytes() for path in (world.root / "plots/warehouse/snapshot").iterdir()}
+    assert snapshot["plots"] == str(world.root / "plots/warehouse/snapshot")
+    assert {f"plot_{name}" for name in kept} == set(plots)
+    assert records(snapshot["by_dataset"])[0]["genes"] == 4
     for markdown in plots.values():
         width, height = png_size(markdown)
         assert 400 < width < 900

@@ -152,6 +152,20 @@ def test_orphans_go_unless_their_dataset_is_being_ingested(lifetime: Lifetime) -
     assert lifetime.files() == before
 
 
+def test_plots_stay_as_long_as_their_curriculum(lifetime: Lifetime) -> None:
+    lifetime.load()
+    plan(lifetime)
+    version = next((lifetime.root / "extracts").glob("*/v*"))
+    partition = f"{version.parent.name}.{version.name}"
+    for key in (f"curriculum/extract/{partition}", "curriculum/extract/not ours", "warehouse/snapshot"):
+        lifetime.store.write(f"plots/{key}/sizes.png", b"x")
+    assert lifetime.purge() == []
+    shutil.rmtree(lifetime.root / "extracts")
+    assert lifetime.leftovers(now=time.time()) == []
+    assert lifetime.purge() == [("plots of what is gone", f"plots/curriculum/extract/{partition}/")]
+    assert sorted(path.parent.name for path in (lifetime.root / "plots").rglob("*.png")) == ["not ours", "snapshot"]
+
+
 def test_an_ingest_that_waits_for_its_load_stays(lifetime: Lifetime) -> None:
     made = make_ingest(lifetime.store, "blood")
     lifetime.write_manifest(made.manifest)

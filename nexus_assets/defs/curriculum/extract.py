@@ -1,12 +1,15 @@
 """Shards of curricula: a KFP pipeline fans out over groups of bins."""
 
 import time
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
 from nexus_assets.defs.curriculum.plan import PLAN
+from nexus_assets.kept_plots import keep_plots
 from nexus_assets.partitions import CURRICULA
 from nexus_assets.pipeline_run import request_writer, run_pipeline
+from nexus_assets.plots import shares, steps
 from nexus_assets.policy import AssetResult, blocking_check, check_result
 from nexus_assets.report_metadata import place, table
 from nexus_assets.run_metadata import asset_result, pipeline_metadata
@@ -15,6 +18,10 @@ from nexus_resources.pipelines.resource import PipelinesResource
 from nexus_resources.stores import StoreResource, WarehouseResource
 from omics_datastore.keys import parse_curriculum_partition
 from omics_datastore.storage.layout import curriculum_folder, shard_name
+
+if TYPE_CHECKING:
+    from omics_datastore.curriculum.plan_model import CurriculumPlan, ShardRecord
+    from omics_datastore.storage.object_store import ObjectStore
 
 EXTRACT = ["curriculum", "extract"]
 _SAMPLED_CELLS = 24
@@ -79,6 +86,7 @@ def extract(
                     for r in present
                 ]
             ),
+            **keep_plots(objects, EXTRACT, _plots(plan, present, objects), context.partition_key),
             **pipeline_metadata(ran, sum(plan.bins[number].cells for number in done.written), seconds),
         },
         checks=[
@@ -100,3 +108,19 @@ def extract(
             ),
         ],
     )
+
+
+def _plots(plan: "CurriculumPlan", records: "list[ShardRecord]", objects: "ObjectStore") -> dict[str, bytes]:
+    from omics_datastore.curriculum.composition import shard_composition
+
+    plots: dict[str, bytes] = {}
+    if records:
+        sizes = [record.size / 1e6 for record in records]
+        plots["shard_sizes"] = steps("Size of shards", sizes, "shard", "MB")
+    found = shard_composition(plan, objects)
+    if found is not None:
+        rows = {"all cells" if found.is_all else "these shards": found.whole}
+        rows |= {f"shard {number}": cells for number, cells in found.shards.items()}
+        title = f"Shards against the whole, by {found.column.replace('_', ' ')}"
+        plots["composition"] = shares(title, rows, found.parts)
+    return plots

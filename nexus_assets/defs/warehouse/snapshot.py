@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING
 import dagster as dg
 import polars as pl
 
-from nexus_assets.plots import bars, histogram
+from nexus_assets.kept_plots import Plot, bar_plot, keep_plots
+from nexus_assets.plots import histogram
 from nexus_assets.policy import AssetResult
-from nexus_assets.report_metadata import picture, place, table
+from nexus_assets.report_metadata import place, table
 from nexus_assets.run_metadata import asset_result, changes
 from nexus_assets.warehouse_cost import cost_metadata
-from nexus_resources.stores import WarehouseResource
+from nexus_resources.stores import StoreResource, WarehouseResource
 from omics_datastore.keys import digest
 from omics_datastore.query.filters import CellFilter
 
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
     from omics_datastore.warehouse.warehouse import Warehouse
 
 SNAPSHOT = ["warehouse", "snapshot"]
-_TOP = 12
+_TOP = 200
+"""Bars of a whole plot."""
 
 
 @dg.asset(
@@ -32,13 +34,20 @@ _TOP = 12
     kinds={"duckdb", "polars"},
     description="The committed ingests that new curricula see, their totals and their composition.",
 )
-def snapshot(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> AssetResult:
+def snapshot(context: dg.AssetExecutionContext, store: StoreResource, warehouse: WarehouseResource) -> AssetResult:
     """Sum up the current ingests."""
     opened = warehouse.open()
     ingests = opened.ingests()
     current = ingests.filter(pl.col("is_current"))
-    datasets = current.group_by("dataset").agg(
-        pl.len().alias("ingests"), pl.col("cell_count", "nnz").sum(), pl.col("organism").unique().sort().first()
+    datasets = (
+        current.group_by("dataset")
+        .agg(
+            pl.len().alias("ingests"),
+            pl.col("cell_count", "nnz").sum(),
+            pl.col("organism").unique().sort().first(),
+            pl.col("feature_count").max().alias("genes"),
+        )
+        .sort("cell_count", "dataset", descending=[True, False])
     )
     totals = {
         "datasets": datasets.height,
@@ -51,10 +60,13 @@ def snapshot(context: dg.AssetExecutionContext, warehouse: WarehouseResource) ->
         "warehouse": place(opened.uri),
         **totals,
         **changes(_latest(context), totals),
-        "by_dataset": table(datasets.sort("cell_count", "dataset", descending=[True, False]).to_dicts()),
+        "by_dataset": table(datasets.to_dicts()),
     }
     if current.height:
-        metadata.update(_plots(opened, current["ingest_id"].to_list()))
+        plots = dict(_plots(opened, current["ingest_id"].to_list()))
+        most = datasets.sort("genes", "dataset", descending=[True, False])
+        plots["genes"] = bar_plot("Genes measured", most["dataset"].to_list(), most["genes"].to_list())
+        metadata.update(keep_plots(store.open(), SNAPSHOT, plots))
     metadata.update(cost_metadata(opened.usage()))
     version = digest(sorted(current["ingest_id"].to_list()))[:16]
     return asset_result(context, metadata, data_version=version)
@@ -71,7 +83,7 @@ def _latest(context: dg.AssetExecutionContext) -> dict[str, int]:
     }
 
 
-def _plots(opened: "Warehouse", ingest_ids: list[str]) -> Iterator[tuple[str, dg.MetadataValue]]:
+def _plots(opened: "Warehouse", ingest_ids: list[str]) -> Iterator[tuple[str, Plot | bytes]]:
     from omics_datastore.query.cells import column_values, selected_cells
     from omics_datastore.query.distribution import CLASSES_PER_DECADE, log_histogram
 
@@ -80,7 +92,7 @@ def _plots(opened: "Warehouse", ingest_ids: list[str]) -> Iterator[tuple[str, dg
         counts = opened.query(column_values(cells, column)).head(_TOP)
         labels = [str(value) if value is not None else "(not given)" for value in counts["value"]]
         title = f"Cells by {column.replace('_', ' ')}"
-        yield f"plot_{column}", picture(bars(title, labels, counts["cells"].to_list()))
+        yield column, bar_plot(title, labels, counts["cells"].to_list())
     for column, title in (("total_mrna_umis", "UMIs per cell"), ("n_features", "Genes per cell")):
         found = opened.query(log_histogram(cells, column))
         if found.height:
@@ -88,4 +100,4 @@ def _plots(opened: "Warehouse", ingest_ids: list[str]) -> Iterator[tuple[str, dg
             by_class = dict(zip(found["bucket"].to_list(), found["cells"].to_list(), strict=True))
             edges = [10 ** (k / CLASSES_PER_DECADE) for k in range(first, last + 2)]
             heights = [by_class.get(k, 0) for k in range(first, last + 1)]
-            yield f"plot_{column}", picture(histogram(title, edges, heights, title.lower()))
+            yield column, histogram(title, edges, heights, title.lower())
