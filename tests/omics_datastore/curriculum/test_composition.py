@@ -35,7 +35,7 @@ def test_shards_are_told_apart_by_dataset(world: World) -> None:
 
 
 def test_grouped_shards_are_told_apart_by_their_group(world: World) -> None:
-    plan, cells, found = compose(world, group_by=["tissue"])
+    plan, _, found = compose(world, group_by=["tissue"])
     assert (found.column, found.is_all, sum(found.whole)) == ("tissue", True, plan.total_cells)
     assert all(len(named(found, counts)) == 1 for counts in found.shards.values())
 
