@@ -40,9 +40,9 @@ class Settings(GcpSettings):
     client_calls: Literal["dagster", "pipeline"] = Field(
         "dagster", description="Who loads and plans: the Dagster process itself, or a pipeline component."
     )
-
     cellxgene_python: str = Field(
-        str(Path(__file__).parents[1] / ".venv-cellxgene/bin/python"), description="Python that has cellxgene-schema."
+        default_factory=lambda: str(Path(__file__).parents[1] / ".venv-cellxgene/bin/python"),
+        description="Python that has cellxgene-schema; the one of make cellxgene by default.",
     )
     cellxgene_memory_mb: int = Field(8192, ge=1, description="Megabytes that cellxgene-schema may use.")
     cellxgene_seconds: float = Field(3600, gt=0, description="Seconds that cellxgene-schema may take for a file.")

@@ -84,7 +84,8 @@ def test_every_worker_module_imports_in_the_worker(tmp_path: Path) -> None:
         "for package in ('omics_datastore', 'kfp_components'):\n"
         "    root = importlib.import_module(package)\n"
         "    for module in pkgutil.walk_packages(root.__path__, package + '.'):\n"
-        "        importlib.import_module(module.name)\n"
+        "        if module.name != 'omics_datastore.training.torch_dataset':\n"  # for who trains, with the extra torch
+        "            importlib.import_module(module.name)\n"
         "import google.cloud.bigquery, google.cloud.bigquery_storage, google.cloud.storage, anndata, h5py, isal\n"
         "for outside in ('dagster', 'duckdb', 'nexus_assets', 'google.cloud.aiplatform', 'matplotlib'):\n"
         "    try:\n        importlib.import_module(outside)\n"

@@ -42,7 +42,7 @@ def served(tmp_path: Path, port: int) -> Iterator[tuple[Path, "subprocess.Popen[
     yield root, process
     if process.poll() is None:
         process.send_signal(signal.SIGTERM)
-        process.wait(60)
+        process.wait(120)
 
 
 @pytest.mark.timeout(400)
@@ -62,7 +62,7 @@ def test_a_drop_turns_green(tmp_path: Path, port: int, served: tuple[Path, "subp
         assert run.tags["nexus/requested_by"] == "landing_sensor"
         assert run.is_success
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=120)
     assert (process.returncode, err) == (0, "Stopping.\n")
     assert processes_of(root) == []
 
