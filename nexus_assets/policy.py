@@ -37,12 +37,13 @@ def apply_policy(spec: dg.AssetSpec, *, is_gcp: bool = False) -> dg.AssetSpec:
 
     :param spec: Spec of an asset, with the kinds it has on a laptop.
     :param is_gcp: Whether the deployment is on Google Cloud.
-    :return: The spec with owners, and the kinds of the deployment.
+    :return: The spec with owners, tags, and the kinds of the deployment.
     """
     kinds = {_CLOUD_KINDS.get(kind, kind) for kind in spec.kinds} if is_gcp else spec.kinds
     if "bigquery" in kinds and "table" in kinds:
         kinds = kinds - {"parquet"}
-    return spec.replace_attributes(owners=OWNERS, kinds=kinds)
+    tags = {"nexus/domain": spec.group_name or "", "nexus/work": "pipeline" if "kfp" in kinds else "dagster"}
+    return spec.replace_attributes(owners=OWNERS, kinds=kinds, tags=tags)
 
 
 def blocking_check(

@@ -37,6 +37,9 @@ class Settings(GcpSettings):
         "", pattern=r"^(https?://\S+)?$", description="Address that is told of failed runs, in Slack's JSON; a secret."
     )
     web_address: str = Field("", pattern=r"^(https?://\S+)?$", description="Address of the web UI, for links to runs.")
+    source_url: str = Field(
+        "", pattern=r"^(https?://\S+)?$", description="Web page of this code's folder, for links from assets to code."
+    )
     client_calls: Literal["dagster", "pipeline"] = Field(
         "dagster", description="Who loads and plans: the Dagster process itself, or a pipeline component."
     )

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+from dagster._core.definitions.freshness import TimeWindowFreshnessPolicy
 
 from nexus_assets.definitions import build_defs
 from nexus_resources.deployment import deployment_resources
@@ -44,6 +45,25 @@ def test_every_asset_says_what_it_is_and_whose(definitions: dg.Definitions) -> N
         assert spec.kinds
 
 
+def test_assets_link_to_their_code_where_a_setting_says_where_it_is(
+    monkeypatch: pytest.MonkeyPatch, definitions: dg.Definitions
+) -> None:
+    root = "https://git.example/nexus/blob/main"
+    monkeypatch.setenv("NEXUS_SOURCE_URL", f"{root}/")
+    linked = build_defs(dict(definitions.resources or {}))
+    found = {
+        spec.key.to_user_string(): spec.metadata["dagster/code_references"].code_references[0].url
+        for spec in linked.resolve_all_asset_specs()
+        if "dagster/code_references" in spec.metadata
+    }
+    made = {spec.key.to_user_string() for spec in linked.resolve_all_asset_specs()} - {"ingest/source_files"}
+    assert set(found) == made
+    file, _, line = found["curriculum/extract"].removeprefix(f"{root}/").partition("#L")
+    lines = (Path(__file__).parents[2] / file).read_text().splitlines()
+    assert lines[int(line) - 1 :][0].startswith("@dg.asset")
+    assert not any("dagster/code_references" in spec.metadata for spec in definitions.resolve_all_asset_specs())
+
+
 def test_every_check_blocks_and_has_the_partitions_of_its_asset(definitions: dg.Definitions) -> None:
     graph = definitions.resolve_asset_graph()
     checks = [graph.get(key) for key in graph.asset_check_keys]
@@ -73,6 +93,9 @@ def _assets(definitions: dg.Definitions) -> Iterator[str]:
         yield f"  partitions: {_partitions(node.partitions_def)}"
         yield f"  kinds: {', '.join(sorted(spec.kinds))}"
         yield f"  owners: {', '.join(spec.owners)}"
+        tags = {name: tag for name, tag in sorted(spec.tags.items()) if not name.startswith("dagster/")}
+        yield f"  tags: {', '.join(f'{name}={tag}' for name, tag in tags.items())}"
+        yield f"  freshness: {_freshness(spec)}"
         yield f"  code version: {spec.code_version}"
         yield f"  backfill: {node.backfill_policy.policy_type.value if node.backfill_policy else 'none'}"
         yield f"  automation: {spec.automation_condition}"
@@ -120,6 +143,14 @@ def _automation(definitions: dg.Definitions) -> Iterator[str]:
         yield f"  starts: {schedule.default_status.value}"
         yield f"  description: {schedule.description}"
         yield ""
+
+
+def _freshness(spec: dg.AssetSpec) -> str:
+    policy = spec.freshness_policy
+    if not isinstance(policy, TimeWindowFreshnessPolicy):
+        return str(policy or "none")
+    warns = policy.warn_window.to_timedelta() if policy.warn_window else "never"
+    return f"fails after {policy.fail_window.to_timedelta()}, warns after {warns}"
 
 
 def _partitions(partitions: dg.PartitionsDefinition[str] | None) -> str:

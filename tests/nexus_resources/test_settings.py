@@ -31,6 +31,7 @@ def test_every_field_has_its_variable() -> None:
         "client_calls": "pipeline",
         "webhook": "https://hooks.example/T0",
         "web_address": "https://nexus.example",
+        "source_url": "https://git.example/nexus/blob/main",
         "cellxgene_python": "/c/bin/python",
         "cellxgene_memory_mb": "9000",
         "cellxgene_seconds": "60.0",

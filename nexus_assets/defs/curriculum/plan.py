@@ -115,6 +115,7 @@ def _result(
                     for column in planned.obs_columns
                 ]
             ),
+            "dagster/column_schema": _cells_schema(planned),
             "splits": table(
                 [{"split": split.name, "cells": split.cells, "bins": split.bins} for split in planned.splits]
             ),
@@ -133,6 +134,21 @@ def _result(
             )
         ],
     )
+
+
+def _cells_schema(planned: "CurriculumPlan") -> dg.TableSchema:
+    """Describe the files that list the cells of the bins."""
+    fixed = {
+        "bin": ("int64", "number of the shard"),
+        "position": ("int64", "place in the curriculum, the cell's name in its shard"),
+        "ingest_id": ("string", "where the cell is from"),
+        "cell_index": ("int64", "its row in the source file"),
+        "shuffle_key": ("int64", "its place in the shuffled order of the ingest"),
+        "n_features": ("int64", "genes with counts"),
+    }
+    columns = [dg.TableColumn(name, kind, text) for name, (kind, text) in fixed.items()]
+    columns += [dg.TableColumn(f"obs.{column.name}", column.kind) for column in planned.obs_columns]
+    return dg.TableSchema(columns=columns)
 
 
 def _only_last_bins_are_short(planned: "CurriculumPlan") -> bool:

@@ -1,6 +1,7 @@
 """The snapshot: what the warehouse shows now, with plots. The barrier between ingest and curricula."""
 
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import dagster as dg
@@ -32,6 +33,7 @@ _TOP = 200
     ],
     group_name="warehouse",
     kinds={"duckdb", "polars"},
+    freshness_policy=dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=36), warn_window=timedelta(hours=26)),
     description="The committed ingests that new curricula see, their totals and their composition.",
 )
 def snapshot(context: dg.AssetExecutionContext, store: StoreResource, warehouse: WarehouseResource) -> AssetResult:
