@@ -34,7 +34,8 @@ def up(port: int) -> None:
         for folder in (INBOX, FEATURE_SCHEMAS, SPECIFICATIONS):
             (settings.root_path / folder).mkdir(parents=True, exist_ok=True)
     _check_port(port)
-    for number in (signal.SIGTERM, signal.SIGHUP):  # of the terminal that is closed
+    # SIGHUP is of the terminal that is closed; a script that starts this in the background has SIGINT ignored.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _stop_watching)
     if not settings.is_gcp:  # where other machines may execute runs of this instance
         _end_lost_runs()
