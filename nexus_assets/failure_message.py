@@ -4,9 +4,8 @@ from collections.abc import Mapping
 
 import dagster as dg
 
-from nexus_assets.policy import PIPELINE_LINK, REQUESTED_BY
+from nexus_assets.policy import PARTITION, PIPELINE_LINK, REQUESTED_BY
 
-_PARTITION = "dagster/partition"
 _LONGEST = 2_500
 """Slack refuses a text block of more than 3,000 characters."""
 
@@ -22,7 +21,7 @@ def failure_message(
     :param web_address: Address of the web UI; none when empty.
     :return: A JSON object with ``text``, and ``blocks`` for who shows more than text.
     """
-    partition = run.tags.get(_PARTITION)
+    partition = run.tags.get(PARTITION)
     title = f"{run.job_name} failed" + (f" for {partition}" if partition else "")
     facts = [f"asked for by {_escaped(run.tags.get(REQUESTED_BY, 'somebody'))}"]
     if web_address:

@@ -18,6 +18,8 @@ else:
     AssetResult = dg.MaterializeResult
 
 OWNERS = ["team:nexus"]
+PARTITION = "dagster/partition"
+"""Run tag of Dagster's own: the partition of a run."""
 REQUESTED_BY = "nexus/requested_by"
 DROP = "nexus/drop"
 """Run tag: digest of the drop that a run was started for."""

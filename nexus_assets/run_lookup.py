@@ -2,7 +2,8 @@
 
 import dagster as dg
 
-_PARTITION = "dagster/partition"
+from nexus_assets.policy import PARTITION
+
 _UNFINISHED = [
     dg.DagsterRunStatus.QUEUED,
     dg.DagsterRunStatus.NOT_STARTED,
@@ -20,7 +21,7 @@ def latest_run(instance: dg.DagsterInstance, job: str, partition: str) -> dg.Dag
     :param partition: Partition key.
     :return: The run, whatever its state, or ``None``.
     """
-    return _first(instance, dg.RunsFilter(job_name=job, tags={_PARTITION: partition}))
+    return _first(instance, dg.RunsFilter(job_name=job, tags={PARTITION: partition}))
 
 
 def unfinished_runs(instance: dg.DagsterInstance) -> list[dg.DagsterRun]:
@@ -40,7 +41,7 @@ def unfinished_run(instance: dg.DagsterInstance, job: str, partition: str | None
     :param partition: Partition key; any by default.
     :return: The newest such run, or ``None``.
     """
-    tags = {} if partition is None else {_PARTITION: partition}
+    tags = {} if partition is None else {PARTITION: partition}
     return _first(instance, dg.RunsFilter(job_name=job, tags=tags, statuses=_UNFINISHED))
 
 

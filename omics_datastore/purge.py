@@ -120,8 +120,7 @@ def purge(
     warehouse.purge(hidden)
     for item in chosen:
         if item.reason in ("old task records", "plots of what is gone"):
-            for entry in list(store.entries(item.name)):
-                store.delete(entry.key)
+            store.delete_folder(item.name)
         elif item.reason != "uncommitted rows":
             _delete_ingest_files(store, item.name)
     return chosen

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,29 @@ from tests.emulators.storage.client import StorageEmulator
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the tests that may take longest, lest one of them runs alone at the end."""
     items.sort(key=lambda item: not item.get_closest_marker("timeout"))
+
+
+@contextmanager
+def shared_folder(tmp_path_factory: pytest.TempPathFactory, name: str) -> Iterator[Path]:
+    """Give a folder that all processes of a test run share, to one of them at a time."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / name
+    folder.mkdir(exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield folder
+
+
+@pytest.fixture
+def no_settings() -> Iterator[None]:
+    """Take the settings of Nexus out of the environment, and put back what commands change in it."""
+    before = dict(os.environ)
+    for name in list(os.environ):
+        if name.startswith(("NEXUS_", "DAGSTER_")):
+            del os.environ[name]
+    yield
+    os.environ.clear()
+    os.environ.update(before)
 
 
 @pytest.fixture(scope="session")
@@ -65,12 +89,8 @@ def laptop_demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     It is made once for all processes of a test run; do not write to it.
     """
-    base = tmp_path_factory.getbasetemp()
-    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "laptop-demo"
-    folder.mkdir(exist_ok=True)
-    said = folder / "said.txt"
-    with (folder / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with shared_folder(tmp_path_factory, "laptop-demo") as folder:
+        said = folder / "said.txt"
         if not said.exists():
             command = [str(Path(sys.executable).with_name("nexus")), "demo", "--cells", "400"]
             settings = {name: value for name, value in os.environ.items() if not name.startswith("NEXUS_")}

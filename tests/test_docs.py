@@ -1,11 +1,9 @@
 """The documentation is a promise: generated pages are current, the site builds, and what pages show runs as written."""
 
-import os
 import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -25,18 +23,6 @@ SAID = {
     "docs/how-to/operate.md": [],
 }
 """The pages whose blocks are run, in the root that the demo leaves, and some of what they print."""
-
-
-@pytest.fixture
-def settings() -> Iterator[None]:
-    """Take the settings of Nexus out of the environment, and put back what commands change in it."""
-    before = dict(os.environ)
-    for name in list(os.environ):
-        if name.startswith(("NEXUS_", "DAGSTER_")):
-            del os.environ[name]
-    yield
-    os.environ.clear()
-    os.environ.update(before)
 
 
 def test_the_pages_that_programs_write_are_current() -> None:
@@ -61,7 +47,7 @@ def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
 
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize("page", SAID)
-@pytest.mark.usefixtures("settings")
+@pytest.mark.usefixtures("no_settings")
 def test_what_a_page_shows_runs_as_written(
     page: str, laptop_demo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,6 +10,7 @@ import yaml
 from pydantic import ValidationError
 
 from nexus_assets.cli.examples import examples
+from nexus_assets.cli.given_file import read_given
 from nexus_assets.cli.output import print_json, print_pairs, print_rows, say
 from nexus_assets.cli.session import Session, open_session
 from nexus_assets.cli.suggestions import SuggestingGroup
@@ -144,10 +145,7 @@ def select(session: Session, where: Sequence[str], filter_file: Path | None = No
 def _read(path: Path) -> CellFilter:
     from omics_datastore.curriculum.versions import parse_specification
 
-    try:
-        text = path.read_bytes()
-    except OSError as error:
-        raise InputError(f"the filter {path} cannot be read ({error.strerror}).") from error
+    text = read_given(path, "filter")
     try:
         content = yaml.safe_load(text)
     except (yaml.YAMLError, UnicodeDecodeError):

@@ -1,6 +1,5 @@
 """``nexus curriculum``: build, list, show, diff."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -61,9 +60,7 @@ def list_command(as_json: bool) -> None:
     from omics_datastore.curriculum.versions import list_curricula
 
     session = open_session()
-    entries = list_curricula(session.store)
-    askers = _askers(session) if entries else {}
-    rows = [_row(entry, askers) for entry in entries]
+    rows = [_row(session, entry) for entry in list_curricula(session.store)]
     print_json(rows) if as_json else print_rows(
         rows, "no curricula yet; build one with nexus curriculum build SPEC.yaml"
     )
@@ -191,24 +188,23 @@ def read_named_release(session: Session, name: str) -> Any:
     return read_release(session.store, newest.name, newest.version)
 
 
-def _askers(session: Session) -> dict[str, str]:
-    """Return who asked for each version last, by partition, as far as this instance remembers."""
+def _asker(session: Session, partition: str) -> str | None:
+    """Return who asked for a version last, as far as this instance remembers."""
     if not session.has_instance:
-        return {}
-    import dagster as dg
-
+        return None
     from nexus_assets.policy import REQUESTED_BY
+    from nexus_assets.run_lookup import latest_run
 
-    runs = session.instance.get_runs(dg.RunsFilter(job_name="build_curriculum"))
-    found = {run.tags.get("dagster/partition", ""): run.tags.get(REQUESTED_BY, "") for run in reversed(runs)}
-    return {partition: asker for partition, asker in found.items() if asker}
+    run = latest_run(session.instance, "build_curriculum", partition)
+    return run.tags.get(REQUESTED_BY) if run is not None else None
 
 
-def _row(entry: Any, askers: Mapping[str, str]) -> dict[str, Any]:
+def _row(session: Session, entry: Any) -> dict[str, Any]:
+    partition = make_curriculum_partition(entry.name, entry.version)
     return {
-        "curriculum": make_curriculum_partition(entry.name, entry.version),
+        "curriculum": partition,
         "state": entry.state,
         "cells": entry.cells,
         "shards": f"{entry.shards} of {entry.bins}" if entry.bins is not None else None,
-        "asked_by": askers.get(make_curriculum_partition(entry.name, entry.version)),
+        "asked_by": _asker(session, partition),
     }

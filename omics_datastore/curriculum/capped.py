@@ -5,11 +5,10 @@ from dataclasses import dataclass
 import ibis.expr.types as ir
 
 from omics_datastore.curriculum.cap import SMALLEST, Cap
-from omics_datastore.curriculum.obs_layout import NO_GROUP_COLUMNS
+from omics_datastore.curriculum.obs_layout import check_group_column
 from omics_datastore.curriculum.specification import CurriculumSpecification
 from omics_datastore.errors import InputError
 from omics_datastore.query.caps import capped_cells, group_sizes
-from omics_datastore.query.columns import column_type
 from omics_datastore.shuffle import mixing_rounds
 from omics_datastore.warehouse.warehouse import Warehouse
 
@@ -31,12 +30,7 @@ def check_caps(specification: CurriculumSpecification) -> None:
     :raise InputError: When there is no such column, or it makes no groups.
     """
     for name in (name for cap in specification.caps for name in cap.per):
-        if name in NO_GROUP_COLUMNS:
-            raise InputError(f"caps: {name} differs from cell to cell; name a column that cells share.")
-        try:
-            column_type(name)
-        except InputError as error:
-            raise InputError(f"caps: {error}") from error
+        check_group_column("caps", name)
 
 
 def apply_caps(

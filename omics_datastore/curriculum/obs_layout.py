@@ -44,9 +44,8 @@ def obs_sources(specification: CurriculumSpecification) -> list[ObsSource]:
     """
     keys = [name.removeprefix(EXTRA_PREFIX) for name in specification.group_by if name.startswith(EXTRA_PREFIX)]
     groups = [name for name in specification.group_by if not name.startswith(EXTRA_PREFIX)]
-    for name in groups:
-        if name in NO_GROUP_COLUMNS:
-            raise InputError(f"group_by: {name} differs from cell to cell; name a column that cells share.")
+    for name in specification.group_by:
+        check_group_column("group_by", name)
     taken = [SPLIT] if specification.split else []
     names = list(dict.fromkeys((*FIXED_COLUMNS, *specification.obs_columns, *groups)))
     sources: list[ObsSource] = []
@@ -59,6 +58,23 @@ def obs_sources(specification: CurriculumSpecification) -> list[ObsSource]:
         _check_key(key, [*names, *taken])
         sources.append(ObsSource(key, f"{EXTRA_PREFIX}{key}", ColumnType.STRING))
     return sources
+
+
+def check_group_column(where: str, name: str, instead: str = "name a column that cells share") -> ColumnType:
+    """Check a column whose values are to make groups of cells.
+
+    :param where: What names it, for messages.
+    :param name: The column.
+    :param instead: What to do about one that makes none.
+    :return: Its type.
+    :raise InputError: When there is no such column, or every cell has a value of its own.
+    """
+    if name in NO_GROUP_COLUMNS:
+        raise InputError(f"{where}: {name} differs from cell to cell; {instead}.")
+    try:
+        return column_type(name)
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from error
 
 
 def decide_obs_layout(sources: list[ObsSource], cells: ir.Table, warehouse: Warehouse, limit: int) -> list[ObsColumn]:

@@ -92,8 +92,7 @@ class H5adShardWriter(ShardWriter):
         import h5py
         from anndata.io import write_elem
 
-        if obs.height != counts.cells or counts.features != self._features.height:
-            raise ValueError("obs, features and matrix differ in length")
+        check_lengths(counts, obs, self._features)
         frame = obs_frame(obs, self._layout, first_position)
         # HDF5 1.14 cannot read what libver="latest" writes.
         with h5py.File(path, "w", libver=("earliest", "v110")) as file:
@@ -149,6 +148,18 @@ def fill_byte_planes(values: NDArray[Any], planes: NDArray[np.uint8]) -> None:
             shifted = words >> np.uint32(8 * place)
         np.copyto(planes[place], shifted, casting="unsafe")
     planes[used:] = 0
+
+
+def check_lengths(counts: CountsMatrix, obs: pl.DataFrame, features: pl.DataFrame) -> None:
+    """Check that what makes a shard belongs together.
+
+    :param counts: The matrix.
+    :param obs: One row a cell.
+    :param features: One row a column of the matrix.
+    :raise ValueError: When they differ in length.
+    """
+    if obs.height != counts.cells or counts.features != features.height:
+        raise ValueError("obs, features and matrix differ in length")
 
 
 def shard_writer(features: pl.DataFrame, layout: list[ObsColumn], file_format: str, compression: str) -> ShardWriter:

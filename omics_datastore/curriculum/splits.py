@@ -8,13 +8,12 @@ from dataclasses import dataclass
 
 import ibis.expr.types as ir
 
-from omics_datastore.curriculum.obs_layout import NO_GROUP_COLUMNS
+from omics_datastore.curriculum.obs_layout import check_group_column
 from omics_datastore.curriculum.specification import CurriculumSpecification
 from omics_datastore.curriculum.split import CELL, Split
 from omics_datastore.errors import InputError
 from omics_datastore.keys import digest
 from omics_datastore.query.cells import column_values
-from omics_datastore.query.columns import column_type
 from omics_datastore.query.splits import cells_with_keys, cells_with_values, count_by_keys
 from omics_datastore.schema.tables import ColumnType
 from omics_datastore.shuffle import KEY_SPACE, mixing_rounds
@@ -52,12 +51,7 @@ def check_split(specification: CurriculumSpecification) -> None:
     if specification.split is None or specification.split.by == CELL:
         return
     by = specification.split.by
-    try:
-        kind = column_type(by)
-    except InputError as error:
-        raise InputError(f"split: {error}") from error
-    if by in NO_GROUP_COLUMNS:
-        raise InputError(f"split: {by} differs from cell to cell; write by: {CELL}.")
+    kind = check_group_column("split", by, f"write by: {CELL}")
     if kind is not ColumnType.STRING:
         raise InputError(f"split: {by} is no column of text; split by one, by dataset, or by {CELL}.")
 

@@ -15,7 +15,7 @@ from omics_datastore.curriculum.release_model import CurriculumRelease
 from omics_datastore.curriculum.shard_files import is_file_shard, local_shard, open_shard
 from omics_datastore.errors import CorruptionError, InputError
 from omics_datastore.keys import make_curriculum_partition
-from omics_datastore.storage.layout import curriculum_folder
+from omics_datastore.storage.layout import RELEASE, curriculum_folder
 from omics_datastore.storage.object_store import ObjectStore
 
 
@@ -71,7 +71,7 @@ def trace_in_shard(path: Path, cells: Sequence[str]) -> list[CellOrigin]:
     :raise InputError: When the shard or its release is not there, or the shard has no such cell.
     """
     path = path.resolve()
-    beside = path.parents[1 if is_file_shard(path.name) else 2] / "release.json"
+    beside = path.parents[1 if is_file_shard(path.name) else 2] / RELEASE
     try:
         release = CurriculumRelease.model_validate(json.loads(beside.read_bytes()))
     except FileNotFoundError:

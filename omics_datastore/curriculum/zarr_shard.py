@@ -14,7 +14,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from omics_datastore.curriculum.plan_model import ObsColumn
-from omics_datastore.curriculum.shard import CountsMatrix, ShardWriter, obs_frame, var_frame
+from omics_datastore.curriculum.shard import CountsMatrix, ShardWriter, check_lengths, obs_frame, var_frame
 
 if TYPE_CHECKING:
     import zarr
@@ -56,7 +56,7 @@ class ZarrShardWriter(ShardWriter):
         from anndata.io import write_elem
         from numcodecs import blosc
 
-        self._check(counts, obs)
+        check_lengths(counts, obs, self._features)
         # Several threads would put the blocks of a chunk in the order in which they are done.
         blosc.use_threads = False
         root = zarr.open_group(str(path), mode="w-", zarr_format=3)
@@ -70,10 +70,6 @@ class ZarrShardWriter(ShardWriter):
         whole = {"shards": None}
         write_elem(root, "obs", obs_frame(obs, self._layout, first_position), dataset_kwargs=whole)
         write_elem(root, "var", var_frame(self._features), dataset_kwargs=whole)
-
-    def _check(self, counts: CountsMatrix, obs: pl.DataFrame) -> None:
-        if obs.height != counts.cells or counts.features != self._features.height:
-            raise ValueError("obs, features and matrix differ in length")
 
     def _write_vector(self, group: "zarr.Group", name: str, values: NDArray[Any]) -> None:
         from zarr.codecs import BloscCodec

@@ -18,6 +18,12 @@ SHARDS = "extract_files/"
 """Where the shards of a version lie below its folder."""
 COLLECTION = f"{SHARDS}collection.zarr/"
 """Where they lie when they are zarr groups."""
+RELEASE = "release.json"
+EXTRACT_METADATA = "extract_metadata.json"
+GENES = "genes.csv"
+MEASURED_GENES = "measured_genes.parquet"
+SPLITS = "splits/"
+"""Names of what else a version has, below its folder: trainers open copies of it anywhere."""
 
 
 def task_folder(root_run: str, step: str, number: int) -> str:
@@ -148,29 +154,34 @@ def shard_record_key(name: str, version: int, bin_number: int) -> str:
 
 def extract_metadata_key(name: str, version: int) -> str:
     """Return the key of the metadata file that training clients read."""
-    return f"{curriculum_folder(name, version)}extract_metadata.json"
+    return f"{curriculum_folder(name, version)}{EXTRACT_METADATA}"
+
+
+def metadata_file(split: str | None) -> str:
+    """Return where the metadata file of a split, or of the whole, lies below the folder of its version."""
+    return EXTRACT_METADATA if split is None else f"{SPLITS}{split}/{EXTRACT_METADATA}"
 
 
 def split_metadata_key(name: str, version: int, split: str) -> str:
     """Return the key of the metadata file of one split of a version."""
-    return f"{curriculum_folder(name, version)}splits/{split}/extract_metadata.json"
+    return f"{curriculum_folder(name, version)}{metadata_file(split)}"
 
 
 def plan_measured_key(name: str, version: int) -> str:
     """Return the key of the table that says which features each pinned ingest measured."""
-    return f"{curriculum_folder(name, version)}plan/measured_genes.parquet"
+    return f"{curriculum_folder(name, version)}plan/{MEASURED_GENES}"
 
 
 def measured_genes_key(name: str, version: int) -> str:
     """Return the key of the same table where readers look for it."""
-    return f"{curriculum_folder(name, version)}measured_genes.parquet"
+    return f"{curriculum_folder(name, version)}{MEASURED_GENES}"
 
 
 def genes_key(name: str, version: int) -> str:
     """Return the key of the table of genes: how many sources and cells measured each."""
-    return f"{curriculum_folder(name, version)}genes.csv"
+    return f"{curriculum_folder(name, version)}{GENES}"
 
 
 def release_key(name: str, version: int) -> str:
     """Return the key of the release, which is written last and makes the folder a curriculum."""
-    return f"{curriculum_folder(name, version)}release.json"
+    return f"{curriculum_folder(name, version)}{RELEASE}"

@@ -3,7 +3,9 @@
 Only what lies in the folder is read. Nothing here uses Polars, whose threads do not outlive a fork of the process.
 """
 
+import csv
 import hashlib
+import io
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,12 +22,9 @@ from omics_datastore.curriculum.release_model import CurriculumRelease, ExtractM
 from omics_datastore.curriculum.shard_files import local_shard, open_shard, path_sha256
 from omics_datastore.errors import CorruptionError, InputError
 from omics_datastore.storage.documents import read_document
+from omics_datastore.storage.layout import GENES, MEASURED_GENES, RELEASE, SPLITS, metadata_file
 from omics_datastore.storage.object_store import ObjectStore
 from omics_datastore.storage.open import open_store
-
-_RELEASE = "release.json"
-_METADATA = "extract_metadata.json"
-_MEASURED = "measured_genes.parquet"
 
 
 @dataclass(frozen=True)
@@ -48,10 +47,10 @@ class ReleaseFolder:
     def __init__(self, folder: str | Path, split: str | None = None) -> None:
         self.store: ObjectStore = open_store(str(folder))
         try:
-            self.release = read_document(self.store, _RELEASE, CurriculumRelease)
+            self.release = read_document(self.store, RELEASE, CurriculumRelease)
         except FileNotFoundError:
             raise InputError(
-                f"there is no released curriculum at {folder}: give the folder of a version, which holds {_RELEASE}."
+                f"there is no released curriculum at {folder}: give the folder of a version, which holds {RELEASE}."
             ) from None
         self.metadata = self._metadata(split)
         self.sizes = np.diff(self.metadata.limits, prepend=0).tolist()
@@ -88,7 +87,7 @@ class ReleaseFolder:
         try:
             with local_shard(self.store, file) as path:
                 if check and path_sha256(path) != self._sha256[file]:
-                    raise CorruptionError(f"{self.store.uri(file)} is not what {_RELEASE} says; build it again.")
+                    raise CorruptionError(f"{self.store.uri(file)} is not what {RELEASE} says; build it again.")
                 with open_shard(path) as shard:
                     counts = anndata.io.read_elem(shard["X"])
                     obs = {name: _values(anndata.io.read_elem(shard["obs"][name])) for name in columns}
@@ -113,7 +112,7 @@ class ReleaseFolder:
 
         if self.release.measured_genes_sha256 is None:
             raise InputError("this release says not which genes its sources measured; build the curriculum again.")
-        with self.store.local_copy(_MEASURED) as path:
+        with self.store.local_copy(MEASURED_GENES) as path:
             table = pq.read_table(path, columns=["ingest_id", "measured"], use_threads=False)
         masks = table["measured"].combine_chunks().values.to_numpy(zero_copy_only=False)
         rows = {ingest_id: row for row, ingest_id in enumerate(table["ingest_id"].to_pylist())}
@@ -121,8 +120,8 @@ class ReleaseFolder:
 
     def genes(self) -> list[str]:
         """Return the genes in the order of the columns of the counts."""
-        lines = self.store.read("genes.csv").decode().splitlines()[1:]
-        return [line.partition(",")[0] for line in lines]
+        rows = csv.reader(io.StringIO(self.store.read(GENES).decode(), newline=""))
+        return [row[0] for row in rows][1:]
 
     @cached_property
     def _sha256(self) -> dict[str, str]:
@@ -134,13 +133,13 @@ class ReleaseFolder:
         return {shard.file: int(end) - shard.cells for shard, end in zip(self.release.shards, ends, strict=True)}
 
     def _metadata(self, split: str | None) -> ExtractMetadata:
-        key = _METADATA if split is None else f"splits/{split}/{_METADATA}"
+        key = metadata_file(split)
         try:
             return ExtractMetadata.model_validate_json(self.store.read(key))
         except FileNotFoundError:
             if split is None:
                 raise CorruptionError(f"{self.store.uri(key)} is gone; release the curriculum again.") from None
-            names = ", ".join(self.store.folders("splits/"))
+            names = ", ".join(self.store.folders(SPLITS))
             raise InputError(f"the curriculum has no split {split!r}; it has {names or 'none'}.") from None
         except ValidationError as error:
             raise CorruptionError(f"{self.store.uri(key)} cannot be read; release the curriculum again.") from error

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from omics_datastore.warehouse.warehouse import Warehouse
 
 SNAPSHOT = ["warehouse", "snapshot"]
-_TOP = 200
-"""Bars of a whole plot."""
 
 
 @dg.asset(
@@ -91,7 +89,7 @@ def _plots(opened: "Warehouse", ingest_ids: list[str]) -> Iterator[tuple[str, Pl
 
     cells = selected_cells(CellFilter(), ingest_ids)
     for column in ("dataset", "tissue", "cell_type", "assay"):
-        counts = opened.query(column_values(cells, column)).head(_TOP)
+        counts = opened.query(column_values(cells, column))
         labels = [str(value) if value is not None else "(not given)" for value in counts["value"]]
         title = f"Cells by {column.replace('_', ' ')}"
         yield column, bar_plot(title, labels, counts["cells"].to_list())

@@ -1,18 +1,18 @@
 """The command line in this process, over a root of the test's own; and one root in which much is done already."""
 
 import contextlib
-import fcntl
 import io
 import json
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 
 from nexus_assets.cli.main import main
+from tests.conftest import shared_folder
 from tests.nexus_assets.world import make_source
 
 SPECIFICATION = "name: all\nbin_size: 4\nobs_columns: [tissue, donor_id]\nfeatures: union\n"
@@ -62,15 +62,8 @@ class Nexus:
 
 
 @pytest.fixture(autouse=True)
-def environment() -> Iterator[None]:
-    """Give every test an environment without settings, and put back what a command changes in it."""
-    before = dict(os.environ)
-    for name in list(os.environ):
-        if name.startswith(("NEXUS_", "DAGSTER_")):
-            del os.environ[name]
-    yield
-    os.environ.clear()
-    os.environ.update(before)
+def environment(no_settings: None) -> None:
+    """Give every test an environment without settings."""
 
 
 @pytest.fixture
@@ -84,12 +77,8 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Outc
 
     It is made once for all processes of a test run.
     """
-    base = tmp_path_factory.getbasetemp()
-    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "used"
-    folder.mkdir(exist_ok=True)
-    said = folder / "outcomes.json"
-    with (folder / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with shared_folder(tmp_path_factory, "used") as folder:
+        said = folder / "outcomes.json"
         if not said.exists():
             said.write_text(json.dumps(_use(folder)))
     return folder / "nexus", {name: Outcome(*outcome) for name, outcome in json.loads(said.read_text()).items()}

@@ -7,6 +7,7 @@ from typing import Any
 
 import anndata as ad
 import numpy as np
+import polars as pl
 import pytest
 
 from omics_datastore.errors import CorruptionError, InputError
@@ -145,6 +146,13 @@ def test_a_bucket_is_read(made_release: Path, cloud_root: str) -> None:
     there = CurriculumReader(f"{cloud_root}/plain/v1", batch_size=20, check=True, measured=True)
     here = CurriculumReader(made_release / "plain/v1", batch_size=20)
     assert all(same(one, other) for one, other in zip(there, here, strict=True))
+
+
+def test_genes_of_any_name_come_back(release: Path, tmp_path: Path) -> None:
+    shutil.copytree(release, tmp_path / "v1")
+    names = ['a "gene", of ours', "b,1", "c\nd", "ENSG00000000001"]
+    pl.DataFrame({"feature_id": names, "feature_name": names}).write_csv(tmp_path / "v1/genes.csv")
+    assert CurriculumReader(tmp_path / "v1", batch_size=4).genes == names
 
 
 def test_what_is_wrong_is_said(release: Path, tmp_path: Path) -> None:
