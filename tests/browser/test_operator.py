@@ -43,21 +43,6 @@ def test_a_materialization_has_its_plots_and_links(site: Site) -> None:
     site.shoot("ingest_files")
 
 
-def test_a_refused_file_says_why(site: Site) -> None:
-    make_source(negative=True).write_h5ad(site.root / "inbox/refused.h5ad")
-    page = site.open("/runs")
-    expect(page.get_by_text("partition: refused").first).to_be_visible()
-    expect(page.get_by_text("Failure").first).to_be_visible()
-    page = site.open("/assets/ingest/validation_report?partition=refused&view=partitions")
-    expect(page.get_by_text(re.compile("X does not hold counts: -1.0 at cell 0")).first).to_be_visible()
-    site.shoot("refused_report")
-    page = site.open("/assets/ingest/validation_report?view=checks")
-    expect(page.get_by_text("all_files_valid").first).to_be_visible()
-    expect(page.get_by_text("Failed").first).to_be_visible()
-    expect(page.get_by_text(re.compile("X does not hold counts")).first).to_be_visible()
-    site.shoot("failed_check")
-
-
 def test_a_curriculum_from_the_launchpad(site: Site) -> None:
     page = site.open("/locations/nexus/jobs/request_curriculum/playground")
     editor = page.locator(".CodeMirror").first
@@ -79,18 +64,6 @@ def test_a_curriculum_from_the_launchpad(site: Site) -> None:
     site.shoot("release")
 
 
-def test_a_wrong_request_fails_with_a_sentence(site: Site) -> None:
-    page = site.open("/locations/nexus/jobs/request_curriculum/playground")
-    editor = page.locator(".CodeMirror").first
-    expect(editor).to_contain_text("keep_specification")  # what was launched last
-    asked = {"name": "blood", "bin_sizes": 50}
-    text = yaml.safe_dump({"ops": {"keep_specification": {"config": {"specification": asked}}}}, sort_keys=False)
-    editor.evaluate("(element, text) => element.CodeMirror.setValue(text)", text)
-    page.get_by_role("button", name=re.compile("Launch run", re.IGNORECASE)).click()
-    expect(page.get_by_text("bin_sizes is not a known key").first).to_be_visible()
-    site.shoot("wrong_request")
-
-
 def test_the_graph_shows_every_asset(site: Site) -> None:
     page = site.open("/asset-groups/")
     for group in ("ingest", "warehouse", "curriculum", "ops"):
@@ -101,3 +74,30 @@ def test_the_graph_shows_every_asset(site: Site) -> None:
         expect(page.get_by_text(asset, exact=True).last).to_be_visible()
     page.wait_for_timeout(5_000)  # the states come later than the names
     site.shoot("asset_graph")
+
+
+def test_a_refused_file_says_why(site: Site) -> None:
+    make_source(negative=True).write_h5ad(site.root / "inbox/refused.h5ad")
+    page = site.open("/runs")
+    expect(page.get_by_text("partition: refused").first).to_be_visible()
+    expect(page.get_by_text("Failure").first).to_be_visible()
+    page = site.open("/assets/ingest/validation_report?partition=refused&view=partitions")
+    expect(page.get_by_text(re.compile("X does not hold counts: -1.0 at cell 0")).first).to_be_visible()
+    site.shoot("refused_report")
+    page = site.open("/assets/ingest/validation_report?view=checks")
+    expect(page.get_by_text("all_files_valid").first).to_be_visible()
+    expect(page.get_by_text("Failed").first).to_be_visible()
+    expect(page.get_by_text(re.compile("X does not hold counts")).first).to_be_visible()
+    site.shoot("failed_check")
+
+
+def test_a_wrong_request_fails_with_a_sentence(site: Site) -> None:
+    page = site.open("/locations/nexus/jobs/request_curriculum/playground")
+    editor = page.locator(".CodeMirror").first
+    expect(editor).to_contain_text("keep_specification")  # what was launched last
+    asked = {"name": "blood", "bin_sizes": 50}
+    text = yaml.safe_dump({"ops": {"keep_specification": {"config": {"specification": asked}}}}, sort_keys=False)
+    editor.evaluate("(element, text) => element.CodeMirror.setValue(text)", text)
+    page.get_by_role("button", name=re.compile("Launch run", re.IGNORECASE)).click()
+    expect(page.get_by_text("bin_sizes is not a known key").first).to_be_visible()
+    site.shoot("wrong_request")
