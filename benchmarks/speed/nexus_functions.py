@@ -82,6 +82,8 @@ def main(sources: list[Path], folder: Path) -> dict[str, float]:
     :param folder: An empty folder.
     :return: ``cells``, seconds of the stages and of their CPU, bytes of store and shards, how fast Arrow is decoded.
     """
+    from nexus_resources.pipelines.requests import spread_by_size
+    from omics_datastore.ingest.inbox import read_drop
     from omics_datastore.ingest.manifest import read_manifest
     from omics_datastore.storage.folder import FolderStore
     from omics_datastore.warehouse.open import open_warehouse
@@ -94,10 +96,10 @@ def main(sources: list[Path], folder: Path) -> dict[str, float]:
     store = FolderStore(folder)
     _warm()
     stages = Stages()
-    keys = [f"inbox/bench/{source.name}" for source in sources]
     with stages.measure("ingest"):
+        shares = spread_by_size(read_drop(store, "bench").sources, PROCESSES)
         with _pool() as pool:
-            made = pool.map(ingest, [(root, keys[first::PROCESSES]) for first in range(min(PROCESSES, len(keys)))])
+            made = pool.map(ingest, [(root, [source.key for source in share]) for share in shares])
             ids = [ingest_id for some in made for ingest_id in some]
         manifests = [read_manifest(store, "bench", ingest_id) for ingest_id in ids]
         open_warehouse("folder", store).load(manifests, datetime.now(UTC))

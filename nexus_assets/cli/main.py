@@ -3,6 +3,7 @@
 0 when all was done; 2 for a usage or input error, with one sentence on standard error; 1 for anything else.
 """
 
+import gc
 import os
 import sys
 import warnings
@@ -27,6 +28,8 @@ from nexus_assets.cli.trace_command import trace
 from nexus_assets.cli.up_command import up
 from omics_datastore.errors import InputError, NexusError
 from omics_datastore.version import NEXUS_VERSION
+
+_COLLECT_AFTER = 100_000
 
 
 @click.group(
@@ -62,6 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """
     if not sys.warnoptions:
         warnings.simplefilter("ignore")
+    gc.set_threshold(_COLLECT_AFTER)  # imports make a million objects that stay: looking for garbage among them is slow
     try:
         code = cli.main(arguments, prog_name="nexus", standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:

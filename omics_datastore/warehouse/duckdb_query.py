@@ -12,6 +12,7 @@ from typing import Any
 import ibis.expr.operations as ops
 import ibis.expr.types as ir
 import polars as pl
+import pyarrow as pa
 
 from omics_datastore.errors import CorruptionError
 from omics_datastore.query.compile import compile_sql
@@ -105,7 +106,7 @@ def create_view(
         # The ingest id is read from the path, so that files of other ingests are not even opened.
         rows = connection.read_parquet(files, hive_partitioning=True)
     else:
-        rows = connection.from_arrow(arrow_schema(table).empty_table())
+        rows = connection.from_arrow(pa.Table.from_batches([], arrow_schema(table)))
     kinds = {column.name: column.type for column in table.columns}
     if not json_type:
         kinds = {name: ColumnType.STRING if kind is ColumnType.JSON else kind for name, kind in kinds.items()}

@@ -66,7 +66,10 @@ class FolderWarehouse(Warehouse):
         unchanged = tuple(ingest_id for ingest_id in asked if ingest_id in current)
         new = [manifest for ingest_id, manifest in asked.items() if ingest_id not in current]
         when = commit_time(ingests, new, committed_at)
-        rows = {table.name: sum(self._tables.add(item, table.name) for item in new) for table in DATA_TABLES}
+        with ThreadPoolExecutor(self._threads, thread_name_prefix="load") as threads:
+            rows = {
+                table.name: sum(threads.map(self._tables.add, new, [table.name] * len(new))) for table in DATA_TABLES
+            }
         if new:
             self._tables.commit(new, when)
         committed = tuple(manifest.ingest_id for manifest in new)

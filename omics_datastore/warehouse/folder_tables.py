@@ -23,7 +23,7 @@ from omics_datastore.schema.tables import DATA_TABLES, INGEST_INFO
 from omics_datastore.storage.file_digest import file_sha256
 from omics_datastore.storage.folder import FolderStore
 from omics_datastore.storage.layout import warehouse_file_key, warehouse_load_key
-from omics_datastore.warehouse.ingest_rows import ingest_rows
+from omics_datastore.warehouse.ingest_rows import empty_frame, ingest_rows
 from omics_datastore.warehouse.warehouse import HeldIngest
 
 _READS = 20
@@ -53,8 +53,7 @@ class FolderTables:
 
         :return: The rows.
         """
-        empty = pl.from_arrow(arrow_schema(INGEST_INFO).empty_table())
-        assert isinstance(empty, pl.DataFrame)  # noqa: S101
+        empty = empty_frame(INGEST_INFO)
         for _ in range(_READS):
             files = self.load_files()
             if not files:

@@ -10,7 +10,7 @@ import pyarrow as pa
 from omics_datastore.ingest.manifest import IngestManifest
 from omics_datastore.keys import canonical_json
 from omics_datastore.schema.arrow import arrow_schema
-from omics_datastore.schema.tables import INGEST_INFO
+from omics_datastore.schema.tables import INGEST_INFO, Table
 
 
 def ingest_rows(manifests: Sequence[IngestManifest], committed_at: datetime) -> pa.Table:
@@ -20,7 +20,21 @@ def ingest_rows(manifests: Sequence[IngestManifest], committed_at: datetime) -> 
     :param committed_at: Time of the commit, with a time zone.
     :return: One row a manifest, in the schema of ``ingest_info``.
     """
-    return pa.Table.from_pylist([_row(manifest, committed_at) for manifest in manifests], arrow_schema(INGEST_INFO))
+    schema = arrow_schema(INGEST_INFO)
+    rows = [_row(manifest, committed_at) for manifest in manifests]
+    # Not by pa.Table.from_pylist, which imports pandas, half a second.
+    return pl.DataFrame(rows, empty_frame(INGEST_INFO).schema, orient="row").to_arrow().cast(schema)
+
+
+def empty_frame(table: Table) -> pl.DataFrame:
+    """Return no rows of a table.
+
+    :param table: One of the warehouse tables.
+    :return: A frame with its columns.
+    """
+    frame = pl.from_arrow(pa.Table.from_batches([], arrow_schema(table)))
+    assert isinstance(frame, pl.DataFrame)  # noqa: S101
+    return frame
 
 
 def mark_current(rows: pl.DataFrame) -> pl.DataFrame:
