@@ -2,6 +2,7 @@
 
 A drop is taken when it has not changed for the quiet period, or at once when a dataset's folder holds ``_READY``.
 A drop that cannot be read becomes a sentence, and is looked at again on the next tick. What is gone is forgotten.
+A drop that is dated in the future, by another machine's clock, is taken when it has looked alike for the quiet period.
 """
 
 import json
@@ -29,6 +30,8 @@ class LandingCursor:
     feature_schemas: Seen = field(default_factory=dict)
     curricula: Seen = field(default_factory=dict)
     ticks: int = 0
+    resting: dict[str, tuple[str, float]] = field(default_factory=dict)
+    """Drops that are dated in the future: digest, and since when it was seen so, by key."""
 
     @classmethod
     def parse(cls, text: str | None) -> "LandingCursor":
@@ -37,7 +40,25 @@ class LandingCursor:
         :param text: What :meth:`format` wrote.
         :return: The cursor.
         """
-        return cls(**json.loads(text)) if text else cls()
+        found = cls(**json.loads(text)) if text else cls()
+        found.resting = {key: (mark, since) for key, (mark, since) in found.resting.items()}
+        return found
+
+    def has_rested(self, key: str, mark: str, modified: float, now: float, quiet_seconds: float) -> bool:
+        """Tell whether a drop has not changed for the quiet period.
+
+        :param key: Key of the drop.
+        :param mark: Digest of its state.
+        :param modified: When it changed, by the store's clock; seconds since 1970.
+        :param now: The time by ours.
+        :param quiet_seconds: The quiet period.
+        """
+        if modified <= now:
+            self.resting.pop(key, None)
+            return now - modified >= quiet_seconds
+        if self.resting.get(key, ("", 0.0))[0] != mark:
+            self.resting[key] = mark, now
+        return now - self.resting[key][1] >= quiet_seconds
 
     def format(self) -> str:
         """Write the cursor as text."""
@@ -84,11 +105,12 @@ def find_landings(
     for name, drop in inbox.drops.items():
         if cursor.datasets.get(name) == drop.digest:
             continue
-        if drop.ready or now - drop.modified >= quiet_seconds:
+        if drop.ready or cursor.has_rested(f"{INBOX}{name}", drop.digest, drop.modified, now, quiet_seconds):
             found.datasets.append(drop)
         else:
             found.settling.append(name)
     cursor.datasets = {name: seen for name, seen in cursor.datasets.items() if name in inbox.drops}
+    there = {f"{INBOX}{name}" for name in inbox.drops}
     for folder, suffix, seen, landed in (
         (FEATURE_SCHEMAS, ".csv", cursor.feature_schemas, found.feature_schemas),
         (SPECIFICATIONS, ".yaml", cursor.curricula, found.curricula),
@@ -98,14 +120,16 @@ def find_landings(
         }
         for name in set(seen) - set(files):
             del seen[name]
+        there.update(entry.key for entry in files.values())
         for name, entry in files.items():
             mark = digest([entry.key, entry.size, entry.generation])
             if seen.get(name) == mark:
                 continue
-            if now - entry.modified >= quiet_seconds:
+            if cursor.has_rested(entry.key, mark, entry.modified, now, quiet_seconds):
                 landed.append(Landed(name, entry.key, mark))
             else:
                 found.settling.append(name)
+    cursor.resting = {key: since for key, since in cursor.resting.items() if key in there}
     return found
 
 

@@ -10,6 +10,7 @@ import dagster as dg
 from dagster._core.execution.plan.objects import UserFailureData
 
 from omics_datastore.errors import InputError
+from omics_datastore.storage.disk_errors import clear_disk_errors
 
 if TYPE_CHECKING:
     AssetResult = dg.MaterializeResult[None]
@@ -102,12 +103,13 @@ def input_failure(message: str) -> dg.Failure:
 
 @contextmanager
 def input_failures() -> Iterator[None]:
-    """Turn an input error inside the block into :func:`input_failure`.
+    """Turn an input error inside the block, or that of a full or closed disk, into :func:`input_failure`.
 
     :raise dagster.Failure: In place of an :class:`~omics_datastore.errors.InputError`.
     """
     try:
-        yield
+        with clear_disk_errors():
+            yield
     except InputError as error:
         raise input_failure(str(error)) from error
 

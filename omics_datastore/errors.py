@@ -1,7 +1,8 @@
 """The errors Nexus raises on purpose.
 
 An :class:`InputError` is somebody's input and is shown as one sentence (exit code 2); a
-:class:`CorruptionError` is ours: stored bytes are not what was written. Everything else is a bug.
+:class:`CorruptionError` is ours: stored bytes are not what was written; an :class:`UnavailableError` is a service's,
+and may not happen again. Everything else is a bug.
 """
 
 
@@ -15,3 +16,7 @@ class InputError(NexusError):
 
 class CorruptionError(NexusError):
     """Say that stored bytes differ from what was written."""
+
+
+class UnavailableError(NexusError, OSError):
+    """Say that a service does not answer, however often it is asked; later it may."""

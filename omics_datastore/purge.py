@@ -7,7 +7,6 @@ before its rows and files are deleted, so whatever is visible is whole; killed i
 the next purge finds. Before anything is deleted it is looked at again. Sources in the inbox are never touched.
 """
 
-import time
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -63,11 +62,11 @@ def find_leftovers(
     :param warehouse: The warehouse.
     :param grace_seconds: Leave alone what changed within this time.
     :param busy_datasets: Leave alone what belongs to these datasets: they are being ingested.
-    :param now: Seconds since 1970; by default by this machine's clock.
+    :param now: Seconds since 1970; by default by the store's clock, which dates what is in it.
     :return: What is not needed, by reason and name. An ingest stands in the list once.
     :raise CorruptionError: When a plan or release cannot be read, so that nobody knows what it pins.
     """
-    limit = (time.time() if now is None else now) - grace_seconds
+    limit = (store.now().timestamp() if now is None else now) - grace_seconds
     pins = pinned_ingests(store)
     ingests = warehouse.ingests()
     committed = set(ingests["ingest_id"].to_list())

@@ -1,7 +1,5 @@
 """The task that loads ingests into the warehouse and commits them. Which warehouse, the configuration says."""
 
-from datetime import UTC, datetime
-
 from kfp_components.configurations import IngestTaskResult, LoadTaskConfig, LoadTaskResult
 from kfp_components.messages import TaskMessages
 from kfp_components.results import read_result
@@ -26,7 +24,7 @@ def _load(store: ObjectStore, config: LoadTaskConfig, messages: TaskMessages) ->
 
     ingest_ids = [*config.ingest_ids, *_created(store, config)]
     manifests = [read_manifest(store, config.dataset, ingest_id) for ingest_id in dict.fromkeys(ingest_ids)]
-    loaded = open_warehouse(config.warehouse_uri, store).load(manifests, datetime.now(UTC))
+    loaded = open_warehouse(config.warehouse_uri, store).load(manifests, store.now())
     return LoadTaskResult(committed=list(loaded.committed), unchanged=list(loaded.unchanged), rows=loaded.rows)
 
 

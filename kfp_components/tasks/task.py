@@ -10,7 +10,8 @@ from kfp_components.messages import TaskMessages, open_messages
 from kfp_components.parameters import resolve
 from kfp_components.results import write_failure
 from omics_datastore.errors import InputError
-from omics_datastore.storage.documents import parse_yaml, write_document
+from omics_datastore.storage.disk_errors import clear_disk_errors
+from omics_datastore.storage.documents import read_configuration, write_document
 from omics_datastore.storage.object_store import ObjectStore
 from omics_datastore.storage.open import open_store
 
@@ -26,14 +27,16 @@ def run_task(
     :param config_key: Key of the task's configuration.
     :param kind: The configuration's class.
     :param work: Takes the store, the configuration and what to say things with, returns the result.
-    :raise InputError: When the work refused its input; the sentence is left in the place of the result.
+    :raise InputError: When the work refused its input, or a disk is full or closed; the sentence is left in place of
+        the result.
+    :raise CorruptionError: When the configuration is not what was written.
     """
     store = open_store(root)
     config_key = resolve(store, config_key)
-    config = parse_yaml(kind, store.read(config_key), store.uri(config_key))
+    config = read_configuration(store, config_key, kind)
     store.delete(config.result_key)
     try:
-        with open_messages(store, config.messages) as messages:
+        with clear_disk_errors(), open_messages(store, config.messages) as messages:
             result = work(store, config, messages)
     except InputError as error:
         write_failure(store, config.result_key, error)

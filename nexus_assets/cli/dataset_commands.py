@@ -1,7 +1,6 @@
 """``nexus datasets``: list and show what is in the warehouse, and retire a dataset."""
 
 import sys
-from datetime import UTC, datetime
 
 import click
 import polars as pl
@@ -91,7 +90,7 @@ def retire(key: str, yes: bool, as_json: bool) -> None:
             raise InputError(f"retiring {key!r} hides {len(ids)} ingests; say --yes to do it.")
         cells = int(current["cell_count"].sum())
         click.confirm(f"Hide {len(ids)} ingests with {cells:,} cells from new curricula and counts?", abort=True)
-    retired = session.warehouse.retire([key], datetime.now(UTC))
+    retired = session.warehouse.retire([key], session.store.now())
     if as_json:
         print_json({"dataset": key, "retired": list(retired), "still_pinned_by": pinned})
         return

@@ -27,6 +27,7 @@ from nexus_assets.cli.suggestions import SuggestingGroup
 from nexus_assets.cli.trace_command import trace
 from nexus_assets.cli.up_command import up
 from omics_datastore.errors import InputError, NexusError
+from omics_datastore.storage.disk_errors import clear_disk_errors
 from omics_datastore.version import NEXUS_VERSION
 
 _COLLECT_AFTER = 100_000
@@ -67,7 +68,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         warnings.simplefilter("ignore")
     gc.set_threshold(_COLLECT_AFTER)  # imports make a million objects that stay: looking for garbage among them is slow
     try:
-        code = cli.main(arguments, prog_name="nexus", standalone_mode=False)
+        with clear_disk_errors():
+            code = cli.main(arguments, prog_name="nexus", standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:
         error.show()
         sys.exit(error.exit_code)

@@ -4,6 +4,7 @@ A job lives as long as the process that submitted it: whatever kills that proces
 makes the next attempt. Another process that asks meanwhile attaches to the running job by its folder.
 """
 
+import hashlib
 import os
 import shutil
 import signal
@@ -22,9 +23,12 @@ from nexus_resources.pipelines.job import PipelineJob
 from nexus_resources.pipelines.local_job import JobRecord, TaskRecord
 from nexus_resources.pipelines.runner import PipelineRunner, Polling
 from nexus_resources.pipelines.states import JobStatus, ListedJob, PipelineState, TaskState, TaskStatus
+from omics_datastore.errors import CorruptionError
 
 _PARTIAL = ".new-"
 _KILL_SECONDS = 10.0
+_NO_JOB = (OSError, ValueError, TypeError, KeyError, CorruptionError)
+"""What reading a folder raises that holds no job, or one whose record is damaged."""
 _KILLED = (-signal.SIGKILL, 128 + signal.SIGKILL, -signal.SIGTERM, 128 + signal.SIGTERM)
 """Exit codes of a task that somebody killed, directly or below its shell."""
 _CHILDREN: dict[Path, subprocess.Popen[bytes]] = {}
@@ -58,7 +62,7 @@ class LocalPipelines(PipelineRunner):
     def active_jobs(self, labels: Mapping[str, str]) -> list[ListedJob]:
         jobs: list[ListedJob] = []
         for folder in sorted(self._folder.glob("nexus-*")):
-            with suppress(OSError, ValueError, TypeError, KeyError):  # removed meanwhile, or no folder of a job
+            with suppress(*_NO_JOB):  # removed meanwhile, or no folder of a job
                 if local_job.is_locked(folder / local_job.CHILD_LOCK):
                     record = local_job.read_record(folder)
                     if labels.items() <= record.labels.items():
@@ -70,7 +74,7 @@ class LocalPipelines(PipelineRunner):
         limit = time.time() - older_than_days * 86_400
         jobs: list[tuple[float, Path]] = []
         for folder in self._folder.glob("*"):
-            with suppress(OSError, ValueError, TypeError, KeyError):
+            with suppress(*_NO_JOB):
                 if folder.name.startswith(_PARTIAL):
                     if folder.stat().st_mtime < limit and not local_job.is_locked(folder / local_job.CHILD_LOCK):
                         shutil.rmtree(folder)
@@ -88,7 +92,10 @@ class LocalPipelines(PipelineRunner):
         partial = self._folder / f"{_PARTIAL}{uuid.uuid4().hex}"
         (partial / local_job.TASKS).mkdir(parents=True)
         (partial / local_job.SPEC).write_text(job.spec, encoding="utf-8")
-        record = JobRecord(job_id, job.pipeline, dict(job.parameters), dict(job.labels), time.time())
+        sha256 = hashlib.sha256(job.spec.encode()).hexdigest()
+        record = JobRecord(
+            job_id, job.pipeline, dict(job.parameters), dict(job.labels), time.time(), spec_sha256=sha256
+        )
         local_job.write_record(partial, record)
         child_lock = local_job.take_lock(partial / local_job.CHILD_LOCK)
         tasks_lock = local_job.take_lock(partial / local_job.TASKS_LOCK)

@@ -22,11 +22,11 @@ from typing import Any, TextIO
 
 from nexus_resources.pipelines.local_job import (
     SCRATCH,
-    SPEC,
     TASKS,
     JobRecord,
     TaskRecord,
     read_record,
+    read_spec,
     write_record,
 )
 
@@ -177,7 +177,7 @@ def run_pipeline(ledger: Ledger) -> None:
         workspace_root=str(workspace),
         enable_caching=False,
     )
-    components.load_component_from_file(str(ledger.folder / SPEC))(**ledger.parameters)
+    components.load_component_from_text(read_spec(ledger.folder))(**ledger.parameters)
 
 
 def die_with_parent(standard_input: TextIO) -> None:

@@ -9,6 +9,7 @@ is either locked, or ended, or lost.
 """
 
 import fcntl
+import hashlib
 import json
 import os
 import time
@@ -16,6 +17,8 @@ from collections import deque
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
+
+from omics_datastore.errors import CorruptionError
 
 RECORD = "record.json"
 SPEC = "pipeline.yaml"
@@ -25,6 +28,8 @@ SCRATCH = "scratch"
 CANCELLED = "cancelled"
 CHILD_LOCK = "child.lock"
 TASKS_LOCK = "tasks.lock"
+_MARK = "digest"
+"""The last entry of a record: the digest of all others."""
 
 
 @dataclass
@@ -41,7 +46,7 @@ class TaskRecord:
 
 @dataclass
 class JobRecord:
-    """A job as the child wrote it down; ``state`` is the name of a pipeline state."""
+    """A job as the child wrote it down; ``state`` is the name of a pipeline state, ``spec_sha256`` of the pipeline."""
 
     job_id: str
     pipeline: str
@@ -53,6 +58,7 @@ class JobRecord:
     ended: float | None = None
     error: str | None = None
     tasks: list[TaskRecord] = field(default_factory=list)
+    spec_sha256: str | None = None
 
 
 def read_record(folder: Path) -> JobRecord:
@@ -61,8 +67,15 @@ def read_record(folder: Path) -> JobRecord:
     :param folder: Folder of the job.
     :return: The record.
     :raise FileNotFoundError: When there is no such job.
+    :raise CorruptionError: When it is not what was written; one of an older Nexus has no digest.
     """
-    content = json.loads((folder / RECORD).read_bytes())
+    try:
+        content = json.loads((folder / RECORD).read_bytes())
+        mark = content.pop(_MARK, None)
+        if mark not in (None, _digest(content)):
+            raise ValueError("it does not match its digest")
+    except (ValueError, AttributeError) as error:
+        raise CorruptionError(f"{folder / RECORD} is damaged ({error}); delete its folder and run again.") from error
     tasks = [TaskRecord(**task) for task in content.pop("tasks")]
     return JobRecord(**content, tasks=tasks)
 
@@ -74,8 +87,26 @@ def write_record(folder: Path, record: JobRecord) -> None:
     :param record: The record.
     """
     aside = folder / f".{RECORD}.{os.getpid()}"
-    aside.write_text(json.dumps(asdict(record), indent=1))
+    content = json.loads(json.dumps(asdict(record)))
+    aside.write_text(json.dumps({**content, _MARK: _digest(content)}, indent=1))
     aside.replace(folder / RECORD)
+
+
+def read_spec(folder: Path) -> str:
+    """Read the compiled pipeline of a job.
+
+    :param folder: Folder of the job.
+    :return: The YAML.
+    :raise CorruptionError: When it is not what was submitted.
+    """
+    content = (folder / SPEC).read_bytes()
+    if read_record(folder).spec_sha256 not in (None, hashlib.sha256(content).hexdigest()):
+        raise CorruptionError(f"{folder / SPEC} is damaged; run again.")
+    return content.decode()
+
+
+def _digest(content: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def take_lock(path: Path) -> int:

@@ -1,15 +1,26 @@
-"""Feature schemas: named, ordered gene lists, kept as CSV files under ``feature_schemas/``."""
+"""Feature schemas: named, ordered gene lists, kept as CSV files under ``feature_schemas/``.
+
+A name stands for the same genes for good. Whoever uses a schema first registers its digest, so that a file that was
+damaged or edited since is not taken for the schema of that name.
+"""
 
 import difflib
 import io
 from dataclasses import dataclass
 
 import polars as pl
+from pydantic import BaseModel
 
 from omics_datastore.errors import InputError
 from omics_datastore.ingest.feature_ids import strip_version
 from omics_datastore.keys import KEY_PATTERN, check_key, digest
-from omics_datastore.storage.layout import FEATURE_SCHEMAS, SPECIFICATIONS, feature_schema_key
+from omics_datastore.storage.documents import read_document, write_document
+from omics_datastore.storage.layout import (
+    FEATURE_SCHEMAS,
+    SPECIFICATIONS,
+    feature_schema_key,
+    registered_schema_key,
+)
 from omics_datastore.storage.object_store import AlreadyExistsError, ObjectStore
 
 UNION, INTERSECTION = "union", "intersection"
@@ -33,6 +44,12 @@ class FeatureSchema:
         :return: 64 hexadecimal digits.
         """
         return features_digest(self.features)
+
+
+class RegisteredSchema(BaseModel):
+    """What a feature schema was when it was first used."""
+
+    digest: str
 
 
 def features_digest(features: pl.DataFrame) -> str:
@@ -99,7 +116,22 @@ def add_feature_schema(store: ObjectStore, name: str, content: bytes) -> Feature
             raise InputError(
                 f"there is another feature schema {name} already, and curricula may rest on it; choose another name."
             ) from None
+    register_feature_schema(store, schema)
     return schema
+
+
+def register_feature_schema(store: ObjectStore, schema: FeatureSchema) -> None:
+    """Note what a name stands for from now on.
+
+    :param store: Object store.
+    :param schema: The schema, as it was loaded.
+    :raise InputError: When the name stands for other genes.
+    """
+    made = RegisteredSchema(digest=schema.digest())
+    try:
+        write_document(store, registered_schema_key(schema.name), made, new=True)
+    except AlreadyExistsError:
+        _check_registered(store, schema)
 
 
 def load_feature_schema(store: ObjectStore, name: str) -> FeatureSchema:
@@ -108,7 +140,7 @@ def load_feature_schema(store: ObjectStore, name: str) -> FeatureSchema:
     :param store: Object store.
     :param name: Name of the schema.
     :return: The schema.
-    :raise InputError: When there is none of this name, or its file is wrong.
+    :raise InputError: When there is none of this name, its file is wrong, or is not what it was when it was registered.
     """
     try:
         content = store.read(feature_schema_key(check_name(name)))
@@ -117,7 +149,9 @@ def load_feature_schema(store: ObjectStore, name: str) -> FeatureSchema:
         near = difflib.get_close_matches(name, known, n=3) or known[:_NAMED]
         hint = f"use {', '.join(near)}, {UNION} or {INTERSECTION}" if near else f"add it, or use {UNION}"
         raise InputError(f"there is no feature schema {name}; {hint}.") from None
-    return parse_feature_schema(name, content)
+    schema = parse_feature_schema(name, content)
+    _check_registered(store, schema)
+    return schema
 
 
 def feature_schema_csv(schema: FeatureSchema) -> str:
@@ -149,6 +183,7 @@ def remove_feature_schema(store: ObjectStore, name: str) -> list[str]:
             f"the feature schema {name} is needed every week by {', '.join(weekly)}; take refresh out of "
             f"{', '.join(f'{SPECIFICATIONS}{curriculum}.yaml' for curriculum in weekly)} first."
         )
+    store.delete(registered_schema_key(name))
     store.delete(feature_schema_key(name))
     return [specification.name for specification in users]
 
@@ -174,6 +209,19 @@ def check_name(name: str) -> str:
     if name in COMPUTED:
         raise InputError(f"a feature schema cannot be called {name}: a specification means something else by it.")
     return check_key("feature schema", name)
+
+
+def _check_registered(store: ObjectStore, schema: FeatureSchema) -> None:
+    try:
+        registered = read_document(store, registered_schema_key(schema.name), RegisteredSchema)
+    except FileNotFoundError:
+        return
+    if registered.digest != schema.digest():
+        raise InputError(
+            f"{store.uri(feature_schema_key(schema.name))} does not hold the genes that it held when {schema.name} was "
+            f"used first: it was damaged or edited; put the old file back, give the new genes another name, or run "
+            f"'nexus schema remove {schema.name}' and add it again."
+        )
 
 
 def _text(values: pl.Series) -> pl.Series:

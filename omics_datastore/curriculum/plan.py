@@ -9,7 +9,12 @@ from typing import Any
 import polars as pl
 
 from omics_datastore.curriculum.bin_order import bins_in_order
-from omics_datastore.curriculum.feature_schema import COMPUTED, features_digest, load_feature_schema
+from omics_datastore.curriculum.feature_schema import (
+    COMPUTED,
+    features_digest,
+    load_feature_schema,
+    register_feature_schema,
+)
 from omics_datastore.curriculum.features import CurriculumFeatures, curriculum_features
 from omics_datastore.curriculum.obs_layout import ObsSource, decide_obs_layout, obs_sources, split_column
 from omics_datastore.curriculum.plan_cells import BinCells, PlanFiles
@@ -87,7 +92,7 @@ def plan_curriculum(
 ) -> CurriculumPlan:
     """Plan a version, or return its plan: once made, it stays as it is whatever the warehouse holds later.
 
-    Files of the plan that are gone are made again, from the ingests that were pinned.
+    Files of the plan that are gone or damaged are made again, from the ingests that were pinned.
 
     :param specification: The specification of the version.
     :param version: Version.
@@ -140,6 +145,8 @@ def _make_plan(
     bins_per_group: int,
 ) -> CurriculumPlan:
     sources = obs_sources(specification)
+    if specification.features not in COMPUTED:
+        register_feature_schema(store, load_feature_schema(store, specification.features))
     selection = select(specification, warehouse, pinned, terms)
     layout = decide_obs_layout(sources, selection.cells, warehouse, specification.category_limit)
     layout += split_column(specification)
@@ -260,11 +267,11 @@ def _unequal(specification: CurriculumSpecification, bins: list[PlannedBin]) -> 
 
 
 def _whole(plan: CurriculumPlan, store: ObjectStore) -> bool:
-    files = [plan_features_key(plan.name, plan.version)]
-    files += [plan_measured_key(plan.name, plan.version)] if plan.measured_sha256 else []
-    if any(store.stat(key) is None for key in files):
-        return False
-    return all((stored := store.stat(group.key)) is not None and stored.size == group.size for group in plan.groups)
+    files = {plan_features_key(plan.name, plan.version): plan.features_sha256}
+    if plan.measured_sha256 is not None:
+        files[plan_measured_key(plan.name, plan.version)] = plan.measured_sha256
+    files |= {group.key: group.sha256 for group in plan.groups}
+    return all(store.stat(key) is not None and store.sha256(key) == sha256 for key, sha256 in files.items())
 
 
 def _remove_leftovers(plan: CurriculumPlan, store: ObjectStore) -> None:

@@ -243,7 +243,7 @@ def table_digest(table: pa.Table) -> str:
 
 def _check(store: ObjectStore, key: str, path: Path, sha256: str) -> None:
     if file_sha256(path) != sha256:
-        raise CorruptionError(f"{store.uri(key)} is not what the plan says; delete it and plan again.")
+        raise CorruptionError(f"{store.uri(key)} is not what the plan says; plan again, which mends it.")
 
 
 def _lost(store: ObjectStore, key: str) -> CorruptionError:

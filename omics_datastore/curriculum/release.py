@@ -15,7 +15,14 @@ from omics_datastore.curriculum.loaders import loader_snippets
 from omics_datastore.curriculum.plan import read_plan
 from omics_datastore.curriculum.plan_cells import read_features, read_measured
 from omics_datastore.curriculum.plan_model import CurriculumPlan, PlannedSplit, ShardRecord
-from omics_datastore.curriculum.release_model import CurriculumRelease, ExtractMetadata, ReleasedShard, ReleasedSplit
+from omics_datastore.curriculum.release_model import (
+    CurriculumRelease,
+    ExtractMetadata,
+    ReleasedShard,
+    ReleasedSplit,
+    read_release,
+)
+from omics_datastore.curriculum.released_files import read_released
 from omics_datastore.curriculum.shard_files import shard_sizes
 from omics_datastore.curriculum.specification import CurriculumSpecification
 from omics_datastore.curriculum.zarr_shard import collection_metadata
@@ -24,6 +31,7 @@ from omics_datastore.keys import make_curriculum_partition
 from omics_datastore.query.filters import CellFilter, Condition
 from omics_datastore.storage.documents import write_document
 from omics_datastore.storage.layout import (
+    GENES,
     collection_key,
     curriculum_folder,
     extract_metadata_key,
@@ -252,6 +260,7 @@ def read_genes(store: ObjectStore, name: str, version: int) -> pl.DataFrame:
     :param version: Version.
     :return: ``feature_id``, ``feature_name``, ``sources_measured``, ``cells_measured``, one row a feature in order.
     :raise FileNotFoundError: When the version was not released.
+    :raise CorruptionError: When the table is not what was released.
     """
     types = {
         "feature_id": pl.String,
@@ -259,4 +268,5 @@ def read_genes(store: ObjectStore, name: str, version: int) -> pl.DataFrame:
         "sources_measured": pl.Int64,
         "cells_measured": pl.Int64,
     }
-    return pl.read_csv(store.read(genes_key(name, version)), schema=types)
+    content = read_released(store, curriculum_folder(name, version), read_release(store, name, version), GENES)
+    return pl.read_csv(content, schema=types)

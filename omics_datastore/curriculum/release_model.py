@@ -79,6 +79,11 @@ class CurriculumRelease(GrownModel):
     measured_genes_sha256: str | None = None
     nexus_version: str
 
+    @property
+    def is_collection(self) -> bool:
+        """Tell whether the shards are groups of one zarr collection."""
+        return bool(self.specification["output"]["format"] == "zarr")
+
 
 class ExtractMetadata(BaseModel):
     """``extract_metadata.json``: the keys of the system before, then those that spare a trainer arithmetic.

@@ -3,18 +3,19 @@
 Only the release beside the shards and the shards themselves are read, so a copy of the folder elsewhere is enough.
 """
 
-import json
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from itertools import accumulate
 from pathlib import Path
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from omics_datastore.curriculum.release_model import CurriculumRelease
-from omics_datastore.curriculum.shard_files import is_file_shard, local_shard, open_shard
+from omics_datastore.curriculum.released_files import damaged_shard
+from omics_datastore.curriculum.shard_files import is_file_shard, local_shard, open_shard, path_sha256
 from omics_datastore.errors import CorruptionError, InputError
 from omics_datastore.keys import make_curriculum_partition
+from omics_datastore.storage.documents import parse_document
 from omics_datastore.storage.layout import RELEASE, curriculum_folder
 from omics_datastore.storage.object_store import ObjectStore
 
@@ -43,6 +44,7 @@ def trace_in_store(release: CurriculumRelease, cells: Sequence[str], store: Obje
     :param store: Object store of the shards.
     :return: One origin a cell, in the order asked.
     :raise InputError: When the curriculum has no such cell, or the shard is gone.
+    :raise CorruptionError: When the shard is not what was released.
     """
     folder = curriculum_folder(release.name, release.version)
     ends = list(accumulate(shard.cells for shard in release.shards))
@@ -69,15 +71,16 @@ def trace_in_shard(path: Path, cells: Sequence[str]) -> list[CellOrigin]:
     :param cells: Names of cells, as the shard's ``obs_names`` have them.
     :return: One origin a cell, in the order asked.
     :raise InputError: When the shard or its release is not there, or the shard has no such cell.
+    :raise CorruptionError: When the shard or its release is not what was released.
     """
     path = path.resolve()
     beside = path.parents[1 if is_file_shard(path.name) else 2] / RELEASE
     try:
-        release = CurriculumRelease.model_validate(json.loads(beside.read_bytes()))
+        release = parse_document(beside.read_bytes(), str(beside), CurriculumRelease)
     except FileNotFoundError:
         raise InputError(f"{path} has no release: there is no {beside}, which says where its cells are from.") from None
-    except (OSError, ValueError, ValidationError) as error:
-        raise InputError(f"{beside} cannot be read as a release of Nexus.") from error
+    except OSError as error:
+        raise InputError(f"{beside} cannot be read ({error.strerror}).") from error
     file = path.relative_to(beside.parent).as_posix()
     return _trace(release, file, cells, lambda: nullcontext(path))
 
@@ -91,8 +94,11 @@ def _trace(
     import anndata
 
     try:
-        with opened() as path, open_shard(path) as shard:
-            obs = anndata.io.read_elem(shard["obs"])
+        with opened() as path:
+            if path_sha256(path) != {shard.file: shard.sha256 for shard in release.shards}.get(file):
+                raise damaged_shard(file)
+            with open_shard(path) as opened_shard:
+                obs = anndata.io.read_elem(opened_shard["obs"])
     except (OSError, KeyError) as error:
         raise InputError(f"the shard {file} cannot be read ({error}); build the curriculum again.") from error
     rows = {str(name): row for row, name in enumerate(obs.index)}

@@ -7,15 +7,18 @@ import yaml
 from omics_datastore.curriculum.feature_schema import COMPUTED, load_feature_schema
 from omics_datastore.curriculum.plan import check_specification, read_plan
 from omics_datastore.curriculum.release_model import CurriculumRelease, read_release
+from omics_datastore.curriculum.released_files import read_released, released_files
 from omics_datastore.curriculum.selection import Selection
 from omics_datastore.curriculum.shard_files import count_shards, shard_sizes
 from omics_datastore.curriculum.specification import CurriculumSpecification, with_written_defaults
+from omics_datastore.curriculum.zarr_shard import collection_metadata
 from omics_datastore.errors import CorruptionError, InputError
 from omics_datastore.keys import KEY_PATTERN, check_key, make_curriculum_partition
 from omics_datastore.storage.documents import parse_yaml, read_document, write_document
 from omics_datastore.storage.layout import (
     EXTRACTS,
     SPECIFICATIONS,
+    collection_key,
     curriculum_folder,
     pinned_specification_key,
     specification_key,
@@ -198,7 +201,7 @@ def curriculum_status(store: ObjectStore, name: str, version: int) -> Curriculum
 
 
 def is_complete(store: ObjectStore, release: CurriculumRelease) -> bool:
-    """Tell whether every shard of a release is there with its size.
+    """Tell whether every shard of a release is there with its size, and what lies beside them with its checksum.
 
     :param store: Object store.
     :param release: The release.
@@ -206,7 +209,15 @@ def is_complete(store: ObjectStore, release: CurriculumRelease) -> bool:
     """
     folder = curriculum_folder(release.name, release.version)
     sizes = shard_sizes(store, folder)
-    return all(sizes.get(shard.file) == shard.size for shard in release.shards)
+    if not all(sizes.get(shard.file) == shard.size for shard in release.shards):
+        return False
+    try:
+        for file in released_files(release):
+            read_released(store, folder, release, file)
+        key = collection_key(release.name, release.version)
+        return not release.is_collection or store.read(key) == collection_metadata()
+    except (FileNotFoundError, CorruptionError):
+        return False
 
 
 def _same_content(release: CurriculumRelease, selection: Selection, store: ObjectStore) -> bool:

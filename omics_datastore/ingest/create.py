@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from omics_datastore.errors import CorruptionError
 from omics_datastore.ingest.cellxgene_check import asked_version, check_cellxgene
 from omics_datastore.ingest.cellxgene_gate import CellxgeneGate
 from omics_datastore.ingest.checked import keep_checked, read_checked
@@ -117,8 +118,10 @@ def _examine(
                 return checked
             scratch = store.scratch_path("ingest")
             scratch.mkdir(parents=True)
-            writer = IngestFileWriter(ingest_id, layout, scratch) if layout else None
+            writer: IngestFileWriter | None = None
             try:
+                if layout is not None:
+                    writer = IngestFileWriter(ingest_id, layout, scratch)
                 with (
                     _unchanged(local, before),
                     as_h5ad(local, config, memory_limit_bytes, scratch / "h5ad") as form,
@@ -135,9 +138,11 @@ def _examine(
                     manifest.files = writer.finish(store, dataset)
                     write_document(store, ingest_manifest_key(dataset, ingest_id), manifest)
             finally:
-                if writer is not None:
-                    writer.close()
-                shutil.rmtree(scratch, ignore_errors=True)
+                try:
+                    if writer is not None:
+                        writer.close()
+                finally:  # on a full disk they cannot be closed
+                    shutil.rmtree(scratch, ignore_errors=True)
             report = _report(source, manifest)
     except RefusedSourceError as refusal:
         report = FileReport(
@@ -181,14 +186,15 @@ def _unchanged(local: LocalSource, before: State) -> Iterator[None]:
 
 
 def _known_manifest(store: ObjectStore, dataset: str, ingest_id: str) -> IngestManifest | None:
+    """Return the manifest of ingest files that are there byte for byte; what is damaged is made again."""
     try:
         manifest = read_manifest(store, dataset, ingest_id)
-    except FileNotFoundError:
+        for file in manifest.files:
+            stored = store.stat(file.key)
+            if stored is None or stored.size != file.size or store.sha256(file.key) != file.sha256:
+                return None
+    except (FileNotFoundError, CorruptionError):
         return None
-    for file in manifest.files:
-        stored = store.stat(file.key)
-        if stored is None or stored.size != file.size:
-            return None
     return manifest
 
 

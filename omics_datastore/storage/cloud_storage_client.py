@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from omics_datastore.errors import CorruptionError, InputError
+from omics_datastore.errors import CorruptionError, InputError, UnavailableError
+from omics_datastore.storage.cloud_storage_pace import SlowAnswers, keep_pause
 
 SCHEME = "gs://"
 BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]")
@@ -37,7 +38,7 @@ def open_bucket(name: str) -> Any:
         session = AuthorizedSession(_credentials())
     for scheme in ("https://", "http://"):
         session.mount(scheme, HTTPAdapter(pool_connections=4, pool_maxsize=_CONNECTIONS))
-    session.hooks["response"].append(_read_error)
+    session.hooks["response"] += [SlowAnswers().watch, _read_error, keep_pause]
     client = storage.Client(project=None, credentials=session.credentials, _http=session)
     return client.bucket(name)
 
@@ -75,7 +76,7 @@ def clear_errors(what: str) -> Iterator[None]:
     :raise FileNotFoundError: When there is no such object.
     :raise InputError: When the bucket, the credentials or a permission is missing, or the service is switched off.
     :raise CorruptionError: When a checksum does not match however often it is tried.
-    :raise OSError: When the service does not answer.
+    :raise UnavailableError: When the service does not answer.
     """
     import requests
     from google.api_core import exceptions as api
@@ -109,7 +110,7 @@ def clear_errors(what: str) -> Iterator[None]:
     except DataCorruption as error:
         raise CorruptionError(f"{what} does not match its CRC32C however often it is fetched.") from error
     except (api.RetryError, api.TooManyRequests, api.ServerError, requests.RequestException) as error:
-        raise OSError(f"Cloud Storage does not answer for {what}: {first_line(error)}") from error
+        raise UnavailableError(f"Cloud Storage does not answer for {what}: {first_line(error)}") from error
 
 
 def _forbidden(what: str, error: Exception) -> str:

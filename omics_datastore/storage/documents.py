@@ -4,6 +4,7 @@ Results and manifests carry the digest of their payload and are checked when rea
 written by us and read by a pipeline task.
 """
 
+import hashlib
 import json
 from collections.abc import Callable
 from typing import Any, ClassVar, TypeVar
@@ -18,6 +19,8 @@ from omics_datastore.storage.object_store import ObjectStore
 Model = TypeVar("Model", bound=BaseModel)
 _MARK = "document_digest"
 """The last entry of every document: the digest of all others."""
+_FOLLOWS = b"# SHA-256 of what follows: "
+"""The first line of every configuration, up to the digest."""
 
 
 class GrownModel(BaseModel):
@@ -65,32 +68,60 @@ def read_document(store: ObjectStore, key: str, kind: type[Model]) -> Model:
     :raise FileNotFoundError: When there is no such object.
     :raise CorruptionError: When the content does not match its digest or its class.
     """
+    return parse_document(store.read(key), store.uri(key), kind)
+
+
+def parse_document(content: bytes, where: str, kind: type[Model]) -> Model:
+    """Read a model from the bytes that :func:`write_document` wrote.
+
+    :param content: The bytes.
+    :param where: Where they are from, for messages.
+    :param kind: The model's class.
+    :return: The model.
+    :raise CorruptionError: When the content does not match its digest or its class.
+    """
     try:
-        payload = json.loads(store.read(key))
+        payload = json.loads(content)
         mark = payload.pop(_MARK)
         intact = digest(payload) == mark
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise CorruptionError(
-            f"{store.uri(key)} is not a document of Nexus ({error}); delete it and run again."
-        ) from error
+        raise CorruptionError(f"{where} is not a document of Nexus ({error}); delete it and run again.") from error
     if not intact:
-        raise CorruptionError(f"{store.uri(key)} does not match its digest; delete it and run again.")
+        raise CorruptionError(f"{where} does not match its digest; delete it and run again.")
     try:
         return kind.model_validate(payload)
     except ValidationError as error:
         raise CorruptionError(
-            f"{store.uri(key)} was written by another version of Nexus ({describe(error)}); delete it and run again."
+            f"{where} was written by another version of Nexus ({describe(error)}); delete it and run again."
         ) from error
 
 
 def write_configuration(store: ObjectStore, key: str, model: BaseModel) -> None:
-    """Write the configuration of a pipeline task as YAML.
+    """Write the configuration of a pipeline task as YAML, with a digest in its first line.
 
     :param store: Object store.
     :param key: Key to write.
     :param model: The configuration.
     """
-    store.write(key, yaml.safe_dump(model.model_dump(mode="json"), sort_keys=True, allow_unicode=True).encode())
+    content = yaml.safe_dump(model.model_dump(mode="json"), sort_keys=True, allow_unicode=True).encode()
+    store.write(key, b"%s%s\n%s" % (_FOLLOWS, hashlib.sha256(content).hexdigest().encode(), content))
+
+
+def read_configuration(store: ObjectStore, key: str, kind: type[Model]) -> Model:
+    """Read the configuration of a pipeline task; one that a person wrote has no digest.
+
+    :param store: Object store.
+    :param key: Key to read.
+    :param kind: The configuration's class.
+    :return: The configuration.
+    :raise InputError: When it does not fit; the message names each field.
+    :raise CorruptionError: When it does not match its digest.
+    """
+    content = store.read(key)
+    first, _, rest = content.partition(b"\n")
+    if first.startswith(_FOLLOWS) and first != _FOLLOWS + hashlib.sha256(rest).hexdigest().encode():
+        raise CorruptionError(f"{store.uri(key)} does not match its digest; run again, which writes it again.")
+    return parse_yaml(kind, content, store.uri(key))
 
 
 def parse_yaml(

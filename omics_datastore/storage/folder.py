@@ -6,6 +6,7 @@ import shutil
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 
 from omics_datastore.storage.object_store import AlreadyExistsError, ObjectStore, StoredObject, check_object_key
@@ -141,6 +142,14 @@ class FolderStore(ObjectStore):
         if not path.is_file():
             raise FileNotFoundError(f"there is no {path}")
         yield path
+
+    def now(self) -> datetime:
+        probe = self.scratch_path("clock")
+        probe.touch()
+        try:
+            return datetime.fromtimestamp(probe.stat().st_mtime, UTC)
+        finally:
+            probe.unlink()
 
     def stat(self, key: str) -> StoredObject | None:
         try:

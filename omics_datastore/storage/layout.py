@@ -46,6 +46,11 @@ def feature_schema_key(name: str) -> str:
     return f"{FEATURE_SCHEMAS}{name}.csv"
 
 
+def registered_schema_key(name: str) -> str:
+    """Return the key of the digest that a feature schema had when it was first used; nobody lists it."""
+    return f"{FEATURE_SCHEMAS}.registered/{name}.json"
+
+
 def mapping_key(name: str) -> str:
     """Return the key of a column mapping that datasets share."""
     return f"{MAPPINGS}{name}.yaml"

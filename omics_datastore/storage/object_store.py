@@ -5,11 +5,13 @@ not at all, and an object that was written is never changed in place.
 """
 
 import shutil
+import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 
 from omics_datastore.errors import InputError
@@ -170,6 +172,19 @@ class ObjectStore(ABC):
             yield folder
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+
+    def now(self) -> datetime:
+        """Return the time by the clock that dates this store's objects; machines' own clocks may disagree.
+
+        :return: The time in UTC.
+        """
+        key = f".scratch/parts/clock-{uuid.uuid4().hex}"  # never listed; a lifecycle rule removes what is left there
+        self.write(key, b"")
+        seen = self.stat(key)
+        self.delete(key)
+        if seen is None:
+            raise FileNotFoundError(f"{self.uri(key)} is gone")
+        return datetime.fromtimestamp(seen.modified, UTC)
 
     @abstractmethod
     def stat(self, key: str) -> StoredObject | None:

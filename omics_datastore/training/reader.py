@@ -56,7 +56,7 @@ class CurriculumReader:
     :param drop_last: Leave out a last batch of fewer cells.
     :param equal_batches: Stop when the reader that has fewest batches stops, so that ranks make the same number of
         steps; the cells left over are not seen in this epoch.
-    :param check: Compare every shard with its checksum before it is used.
+    :param check: Compare every shard with its checksum before this reader uses it the first time.
     :raise InputError: When there is no release, split or column of that name, a number does not fit, or a rank would
         get no shard.
     """
@@ -79,7 +79,7 @@ class CurriculumReader:
         workers: int = 1,
         drop_last: bool = False,
         equal_batches: bool = False,
-        check: bool = False,
+        check: bool = True,
     ) -> None:
         for name, value in (("batch_size", batch_size), ("buffer_shards", buffer_shards)):
             if value < 1:

@@ -19,6 +19,7 @@ from pydantic import ValidationError
 from scipy import sparse
 
 from omics_datastore.curriculum.release_model import CurriculumRelease, ExtractMetadata
+from omics_datastore.curriculum.released_files import damaged_shard, read_released
 from omics_datastore.curriculum.shard_files import local_shard, open_shard, path_sha256
 from omics_datastore.errors import CorruptionError, InputError
 from omics_datastore.storage.documents import read_document
@@ -46,6 +47,7 @@ class ReleaseFolder:
 
     def __init__(self, folder: str | Path, split: str | None = None) -> None:
         self.store: ObjectStore = open_store(str(folder))
+        self._checked: set[str] = set()
         try:
             self.release = read_document(self.store, RELEASE, CurriculumRelease)
         except FileNotFoundError:
@@ -77,7 +79,7 @@ class ReleaseFolder:
 
         :param number: Its number among the shards of the split.
         :param columns: Names of obs columns; they are given as batches have them.
-        :param check: Compare its SHA-256 with the release first.
+        :param check: Compare its SHA-256 with the release first, unless that was done.
         :return: Its content.
         :raise CorruptionError: When it is gone or not what the release says.
         """
@@ -86,8 +88,10 @@ class ReleaseFolder:
         file = self.metadata.filenames[number]
         try:
             with local_shard(self.store, file) as path:
-                if check and path_sha256(path) != self._sha256[file]:
-                    raise CorruptionError(f"{self.store.uri(file)} is not what {RELEASE} says; build it again.")
+                if check and file not in self._checked:
+                    if path_sha256(path) != self._sha256[file]:
+                        raise damaged_shard(self.store.uri(file))
+                    self._checked.add(file)
                 with open_shard(path) as shard:
                     counts = anndata.io.read_elem(shard["X"])
                     obs = {name: _values(anndata.io.read_elem(shard["obs"][name])) for name in columns}
@@ -107,20 +111,24 @@ class ReleaseFolder:
 
         :return: Row by ingest id, and bool (ingests, genes).
         :raise InputError: When the release has no such table.
+        :raise CorruptionError: When the table is not what was released.
         """
         import pyarrow.parquet as pq
 
         if self.release.measured_genes_sha256 is None:
             raise InputError("this release says not which genes its sources measured; build the curriculum again.")
-        with self.store.local_copy(MEASURED_GENES) as path:
-            table = pq.read_table(path, columns=["ingest_id", "measured"], use_threads=False)
+        content = io.BytesIO(read_released(self.store, "", self.release, MEASURED_GENES))
+        table = pq.read_table(content, columns=["ingest_id", "measured"], use_threads=False)
         masks = table["measured"].combine_chunks().values.to_numpy(zero_copy_only=False)
         rows = {ingest_id: row for row, ingest_id in enumerate(table["ingest_id"].to_pylist())}
         return rows, masks.reshape(len(rows), self.release.feature_count)
 
     def genes(self) -> list[str]:
-        """Return the genes in the order of the columns of the counts."""
-        rows = csv.reader(io.StringIO(self.store.read(GENES).decode(), newline=""))
+        """Return the genes in the order of the columns of the counts.
+
+        :raise CorruptionError: When their table is not what was released.
+        """
+        rows = csv.reader(io.StringIO(read_released(self.store, "", self.release, GENES).decode(), newline=""))
         return [row[0] for row in rows][1:]
 
     @cached_property
@@ -135,8 +143,9 @@ class ReleaseFolder:
     def _metadata(self, split: str | None) -> ExtractMetadata:
         key = metadata_file(split)
         try:
-            return ExtractMetadata.model_validate_json(self.store.read(key))
-        except FileNotFoundError:
+            content = read_released(self.store, "", self.release, key)
+            return ExtractMetadata.model_validate_json(content)
+        except (FileNotFoundError, KeyError):
             if split is None:
                 raise CorruptionError(f"{self.store.uri(key)} is gone; release the curriculum again.") from None
             names = ", ".join(self.store.folders(SPLITS))

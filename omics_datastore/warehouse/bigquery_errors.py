@@ -4,8 +4,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from omics_datastore.errors import InputError
+from omics_datastore.errors import InputError, UnavailableError
 from omics_datastore.warehouse.bigquery_address import BigQueryAddress
+
+LOST_REASONS = (
+    "rateLimitExceeded",
+    "backendError",
+    "internalError",
+    "jobRateLimitExceeded",
+    "jobBackendError",
+    "jobInternalError",
+    "tableUnavailable",
+)
+"""Reasons for which BigQuery's documentation says to run a failed job again."""
 
 
 @contextmanager
@@ -16,6 +27,7 @@ def explained(address: BigQueryAddress) -> Iterator[None]:
     :return: A context manager.
     :raise InputError: For missing credentials or rights, an API that is off, a wrong project or location, a quota, or
         the limit of bytes billed.
+    :raise UnavailableError: When the service does not do what it should.
     """
     from google.api_core.exceptions import GoogleAPICallError, RetryError
     from google.auth.exceptions import DefaultCredentialsError, RefreshError
@@ -29,14 +41,18 @@ def explained(address: BigQueryAddress) -> Iterator[None]:
         ) from error
     except RefreshError as error:
         raise InputError(
-            f"Google Cloud refused the credentials ({_first_line(error)}): run 'gcloud auth application-default login'."
+            f"Google Cloud refused the credentials ({first_line(error)}): run 'gcloud auth application-default login'."
         ) from error
     except (GoogleAPICallError, RetryError) as error:
         cause = error.cause if isinstance(error, RetryError) and error.cause is not None else error
         sentence = _sentence(cause, address)
-        if sentence is None:
-            raise
-        raise InputError(sentence) from error
+        if sentence is not None:
+            raise InputError(sentence) from error
+        if isinstance(error, RetryError) or reason_of(cause) in LOST_REASONS or (getattr(cause, "code", 0) or 0) >= 500:
+            raise UnavailableError(
+                f"BigQuery does not answer as it should in project {address.project} ({first_line(cause)}): run again."
+            ) from error
+        raise
 
 
 def reason_of(error: Exception) -> str:
@@ -99,7 +115,7 @@ _RULES = (
 
 
 def _sentence(error: Exception, address: BigQueryAddress) -> str | None:
-    text, reason, code = _first_line(error), reason_of(error), getattr(error, "code", None)
+    text, reason, code = first_line(error), reason_of(error), getattr(error, "code", None)
     for rule in _RULES:
         if reason in rule.reasons or code in rule.codes or any(phrase in text.lower() for phrase in rule.phrases):
             return rule.sentence.format(
@@ -112,5 +128,10 @@ def _sentence(error: Exception, address: BigQueryAddress) -> str | None:
     return None
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """Return what an error says, without what follows its first line.
+
+    :param error: An error of the client.
+    :return: The line.
+    """
     return str(getattr(error, "message", None) or error).strip().split("\n")[0]

@@ -2,16 +2,22 @@
 
 import itertools
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from omics_datastore.errors import UnavailableError
 from omics_datastore.warehouse.bigquery_address import BigQueryAddress
-from omics_datastore.warehouse.bigquery_errors import explained
+from omics_datastore.warehouse.bigquery_errors import LOST_REASONS, explained, first_line, reason_of
 from omics_datastore.warehouse.warehouse import WarehouseUsage
 
 _LINKS_KEPT = 50
+TRIES = 5
+"""How often a job is run that the service loses."""
+FIRST_PAUSE = 2.0
+"""Seconds before it is run a second time."""
 
 
 @dataclass
@@ -21,6 +27,18 @@ class _Totals:
     billed: int = 0
     read: int = 0
     links: list[str] = field(default_factory=list)
+
+
+class LostJobError(UnavailableError):
+    """Say that the service failed a job for a reason of its own."""
+
+
+def pause(lost: int) -> None:
+    """Wait before a job that was lost is run again, longer each time.
+
+    :param lost: How often it was lost.
+    """
+    time.sleep(FIRST_PAUSE * 2.0 ** (lost - 1))
 
 
 class BigQueryJobs:
@@ -90,20 +108,25 @@ class BigQueryJobs:
         kind = job.statement_type
         return None if kind is None else str(kind)
 
-    def run_once(self, name: str, since: datetime, begin: Callable[[str], Any]) -> tuple[Any, bool]:
+    def run_once(
+        self, name: str, since: datetime, begin: Callable[[str], Any], *, repeats: bool = True
+    ) -> tuple[Any, bool]:
         """Run a job under a fixed name, so that a call that is made again does not run it a second time.
 
         A job of that name that still runs, or ended since, is waited for. Of one that ended before, whatever it did
-        was seen by who asks: the job is run again under the next number.
+        was seen by who asks: the job is run again under the next number. So is one that the service lost.
 
         :param name: Name of the job; says everything the job does.
         :param since: When the state was read that the job is to change, by BigQuery's clock.
         :param begin: Submits the job under an id; must not wait.
+        :param repeats: Whether a job that was lost may be run again without a look at what it left.
         :return: The finished job, and whether this call submitted it.
         :raise InputError: See :func:`omics_datastore.warehouse.bigquery_errors.explained`.
+        :raise LostJobError: When the service lost the job too often, or it must not be repeated.
         """
         from google.api_core.exceptions import Conflict, GoogleAPICallError
 
+        lost = 0
         for attempt in itertools.count():
             job_id, submitted = f"{name}_{attempt}", True
             with explained(self.address):
@@ -115,9 +138,16 @@ class BigQueryJobs:
                         continue
                 try:
                     job.result()
-                except GoogleAPICallError:
-                    if submitted:
+                except GoogleAPICallError as error:
+                    if submitted and reason_of(error) not in LOST_REASONS:
                         raise
+                    lost += submitted
+                    if submitted and (lost == TRIES or not repeats):
+                        raise LostJobError(
+                            f"BigQuery lost the job {job_id} ({first_line(error)}); run again."
+                        ) from error
+                    if submitted:
+                        pause(lost)
                     continue
             self.count(job)
             return job, submitted

@@ -19,7 +19,8 @@ from omics_datastore.keys import digest
 from omics_datastore.schema.bigquery import bigquery_schema
 from omics_datastore.schema.tables import DATA_TABLES, INGEST_INFO, Table
 from omics_datastore.storage.object_store import ObjectStore
-from omics_datastore.warehouse.bigquery_jobs import BigQueryJobs
+from omics_datastore.warehouse.bigquery_errors import first_line
+from omics_datastore.warehouse.bigquery_jobs import TRIES, BigQueryJobs, LostJobError, pause
 from omics_datastore.warehouse.bigquery_statements import (
     IDS,
     ROWS,
@@ -151,11 +152,11 @@ class BigQueryLoad:
             raise CorruptionError(f"the ingest file {uri} is gone; run the ingest again.")
         if entry.size != file.size:
             raise CorruptionError(
-                f"the ingest file {uri} has {entry.size} bytes, not {file.size}; delete it and run the ingest again."
+                f"the ingest file {uri} has {entry.size} bytes, not {file.size}; run the ingest again, which mends it."
             )
         if self._store.sha256(file.key) != file.sha256:
             raise CorruptionError(
-                f"the ingest file {uri} does not match its SHA-256; delete it and run the ingest again."
+                f"the ingest file {uri} does not match its SHA-256; run the ingest again, which mends it."
             )
 
     def _held(self, manifests: Sequence[IngestManifest]) -> tuple[Held, datetime]:
@@ -173,19 +174,40 @@ class BigQueryLoad:
         ids = [manifest.ingest_id for manifest in manifests]
         files = [manifest.file(table.name) for manifest in manifests]
         content = [[item, file.sha256] for item, file in zip(ids, files, strict=True)]
+        lost = 0
         while {item: held[item] for item in ids if item in held} != expected:
             if any(item in held for item in ids):
                 name = self._name("clear", table.name, sorted(ids))
                 self._jobs.statement_once(name, since, clear_statement(table.name), [ids_parameter(ids)])
             name = self._name("load", table.name, content)
-            job, submitted = self._jobs.run_once(name, since, lambda job_id: self._begin_load(table, files, job_id))
-            self.links.append(self._jobs.link(job))
-            if submitted:
-                self.bytes_loaded += int(job.input_file_bytes or 0)
-                return
-            # An earlier call's job has ended meanwhile: look again.
+            try:
+                job, submitted = self._run_load(table, files, name, since)
+            except LostJobError:
+                lost += 1
+                if lost == TRIES:
+                    raise
+                pause(lost)
+            else:
+                self.links.append(self._jobs.link(job))
+                if submitted:
+                    self.bytes_loaded += int(job.input_file_bytes or 0)
+                    return
+            # An earlier call's job has ended meanwhile, or ours was lost, whatever it left: look again.
             all_held, since = self._held(manifests)
             held = all_held[table.name]
+
+    def _run_load(self, table: Table, files: Sequence[IngestFile], name: str, since: datetime) -> tuple[Any, bool]:
+        from google.api_core.exceptions import BadRequest, NotFound
+
+        try:
+            return self._jobs.run_once(
+                name, since, lambda job_id: self._begin_load(table, files, job_id), repeats=False
+            )
+        except (BadRequest, NotFound) as error:
+            raise CorruptionError(
+                f"BigQuery did not load {len(files)} ingest files into {table.name}, the first of them "
+                f"{self._store.uri(files[0].key)} ({first_line(error)}); run the ingest again."
+            ) from error
 
     def _begin_load(self, table: Table, files: Sequence[IngestFile], job_id: str) -> Any:
         from google.cloud import bigquery

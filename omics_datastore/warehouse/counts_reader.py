@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from omics_datastore.errors import CorruptionError
+from omics_datastore.warehouse.block_checksums import BlockCheck
 from omics_datastore.warehouse.cell_request import COUNTS_COLUMNS, CellRequest
 from omics_datastore.warehouse.warehouse import CountsBatch
 
@@ -26,6 +27,7 @@ def read_cells(
     shuffle_key: NDArray[np.int64],
     rows: NDArray[np.int64],
     batch_bytes: int,
+    check: BlockCheck | None = None,
 ) -> Iterator[CountsBatch]:
     """Read the counts of some cells of one ingest.
 
@@ -35,12 +37,19 @@ def read_cells(
     :param shuffle_key: int64 (n,), their shuffle keys.
     :param rows: int64 (n,), what the batches call the cells.
     :param batch_bytes: Bytes of decoded lists to hold at once, about.
+    :param check: Checks the bytes that are read.
     :return: Batches in the order of the file.
-    :raise CorruptionError: When the file lacks a cell, holds it twice, or under another shuffle key.
+    :raise CorruptionError: When the file lacks a cell, holds it twice, or under another shuffle key, or what is read of
+        it is not what was written.
     """
     request = CellRequest([ingest_id], np.zeros(len(cell_index), np.int64), cell_index, shuffle_key, rows)
+    if check is not None:
+        check.check_parquet_footer()
     with pq.ParquetFile(path, memory_map=True, pre_buffer=False) as file:
         groups, batch_rows = _row_groups(file.metadata, request.keys, batch_bytes)
+        if check is not None:
+            for start, stop in _spans(file.metadata, groups):
+                check.check(start, stop)
         for batch in file.iter_batches(batch_rows, row_groups=groups, columns=list(COUNTS_COLUMNS), use_threads=False):
             yield from request.take(np.zeros(batch.num_rows, np.int64), batch)
     request.check_complete()
@@ -73,6 +82,18 @@ def _row_groups(metadata: Any, keys: NDArray[np.int64], batch_bytes: int) -> tup
             least[group], most[group] = statistics.min, statistics.max
     hit = np.searchsorted(keys, least, "left") < np.searchsorted(keys, most, "right")
     return np.flatnonzero(hit).tolist(), _batch_rows(metadata, batch_bytes)
+
+
+def _spans(metadata: Any, groups: list[int]) -> Iterator[tuple[int, int | None]]:
+    """Give the bytes that row groups take; they lie one after the other, and before the footer."""
+    last = metadata.num_row_groups - 1
+    for group in groups:
+        yield _start(metadata, group), _start(metadata, group + 1) if group < last else None
+
+
+def _start(metadata: Any, group: int) -> int:
+    first = metadata.row_group(group).column(0)
+    return int(first.dictionary_page_offset or first.data_page_offset)
 
 
 def _batch_rows(metadata: Any, batch_bytes: int) -> int:

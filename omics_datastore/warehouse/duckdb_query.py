@@ -59,7 +59,7 @@ def open_query(
     :param ingests: Rows of ``ingest_info``, one an ingest; no other ingest is seen.
     :param limits: What the query may use.
     :return: A context manager that yields a ``duckdb.DuckDBPyRelation``.
-    :raise CorruptionError: When a file of a committed ingest is missing.
+    :raise CorruptionError: When a file of a committed ingest is missing, or not what was loaded.
     """
     import duckdb
 
@@ -97,8 +97,11 @@ def create_view(
     :param tables: The files of the warehouse.
     :param ingests: Rows of ``ingest_info``, one an ingest.
     :param json_type: Whether JSON columns are of that type, not text.
+    :raise CorruptionError: When a file is not what was loaded.
     """
     ids = ingests["ingest_id"].to_list()
+    if table is not INGEST_INFO:
+        tables.check_whole(table.name, ids)
     if table is INGEST_INFO:
         rows = connection.from_arrow(ingests.select(table.column_names).to_arrow())
     elif ids:

@@ -63,8 +63,8 @@ class FolderWarehouse(Warehouse):
         ingests = self.ingests()
         current = set(ingests.filter("is_current")["ingest_id"])
         asked = {manifest.ingest_id: manifest for manifest in manifests}
-        unchanged = tuple(ingest_id for ingest_id in asked if ingest_id in current)
-        new = [manifest for ingest_id, manifest in asked.items() if ingest_id not in current]
+        unchanged = tuple(item for item, manifest in asked.items() if item in current and self._tables.holds(manifest))
+        new = [manifest for ingest_id, manifest in asked.items() if ingest_id not in unchanged]
         when = commit_time(ingests, new, committed_at)
         with ThreadPoolExecutor(self._threads, thread_name_prefix="load") as threads:
             rows = {
@@ -106,6 +106,7 @@ class FolderWarehouse(Warehouse):
         return run_sql(text, limit, self._tables, self.ingests(), self._limits())
 
     def count_totals(self, ingest_ids: Sequence[str]) -> pl.DataFrame:
+        self.ingests()  # so that checksums are known
         with ThreadPoolExecutor(self._threads) as threads:
             totals = list(threads.map(self._totals, ingest_ids))
         names = ("raw_counts_rows", "nnz", "cell_info_rows", "distinct_cells", "orphan_cells", "feature_info_rows")
@@ -128,6 +129,7 @@ class FolderWarehouse(Warehouse):
                 asked["shuffle_key"].to_numpy(),
                 asked["row"].to_numpy(),
                 self._counts_batch_bytes,
+                self._tables.check(RAW_COUNTS.name, ingest_id),
             )
 
     def _limits(self) -> DuckDBLimits:
@@ -140,6 +142,8 @@ class FolderWarehouse(Warehouse):
         )
         counted, nnz = np.empty(0, np.int64), 0
         described = np.empty(0, np.int64)
+        for table in (RAW_COUNTS, CELL_INFO, FEATURE_INFO):
+            self._tables.check_whole(table.name, [ingest_id])
         if counts.exists():
             counted, nnz = count_nonzeros(counts, self._counts_batch_bytes // self._threads)
         if cells.exists():

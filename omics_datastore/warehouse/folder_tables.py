@@ -1,14 +1,15 @@
 """The files of the warehouse of a folder: how ingest files get in, and how a load is committed.
 
 An ingest file is hard-linked under its table, aside and then renamed. The rows of ``ingest_info`` of a whole
-load are one file, renamed into place last: until then nobody sees the others. Nothing is ever locked.
+load are one file (:mod:`omics_datastore.warehouse.folder_loads`), renamed into place last: until then nobody sees the
+others. Nothing is ever locked. What is read of a file is checked first.
 """
 
 import os
 import shutil
 from collections.abc import Collection, Sequence
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 
 import polars as pl
@@ -17,16 +18,14 @@ import pyarrow.parquet as pq
 
 from omics_datastore.errors import CorruptionError
 from omics_datastore.ingest.manifest import IngestFile, IngestManifest
-from omics_datastore.keys import digest
-from omics_datastore.schema.arrow import arrow_schema
-from omics_datastore.schema.tables import DATA_TABLES, INGEST_INFO
-from omics_datastore.storage.file_digest import file_sha256
+from omics_datastore.schema.tables import DATA_TABLES
 from omics_datastore.storage.folder import FolderStore
-from omics_datastore.storage.layout import warehouse_file_key, warehouse_load_key
-from omics_datastore.warehouse.ingest_rows import empty_frame, ingest_rows
+from omics_datastore.storage.layout import warehouse_file_key
+from omics_datastore.warehouse.block_checksums import BlockCheck, BlockChecksums, measure
+from omics_datastore.warehouse.folder_loads import FolderLoads
+from omics_datastore.warehouse.ingest_rows import ingest_rows
 from omics_datastore.warehouse.warehouse import HeldIngest
 
-_READS = 20
 _PARTITION = "ingest_id="
 
 
@@ -38,6 +37,9 @@ class FolderTables:
 
     def __init__(self, store: FolderStore) -> None:
         self._store = store
+        self._loads = FolderLoads(store)
+        self._added: dict[str, dict[str, BlockChecksums]] = {}
+        self._checks: dict[Path, tuple[BlockChecksums, BlockCheck]] = {}
 
     def path(self, table: str, ingest_id: str) -> Path:
         """Return where an ingest's rows of a table are.
@@ -52,34 +54,9 @@ class FolderTables:
         """Return the rows of ``ingest_info`` of all loads, older rows of an ingest included.
 
         :return: The rows.
+        :raise CorruptionError: When a file of them is not what was written.
         """
-        empty = empty_frame(INGEST_INFO)
-        for _ in range(_READS):
-            files = self.load_files()
-            if not files:
-                return empty
-            with suppress(FileNotFoundError):  # purged since it was listed
-                return pl.concat([empty, *(self.read_load(path) for path in files)])
-        raise CorruptionError(f"the files of {files[0].parent} change faster than they can be read; run again.")
-
-    def load_files(self) -> list[Path]:
-        """Return the files of rows of ``ingest_info``, one a load or retirement, by time."""
-        return sorted(self._store.path(warehouse_load_key("load")).parent.glob("*.parquet"))
-
-    def read_load(self, path: Path) -> pl.DataFrame:
-        """Read one file of rows of ``ingest_info``.
-
-        :param path: One of :meth:`load_files`; one of an older Nexus lacks columns, which are null then.
-        :return: Its rows.
-        """
-        schema = arrow_schema(INGEST_INFO)
-        rows = pq.read_table(path, partitioning=None)
-        for field in schema:
-            if field.name not in rows.schema.names:
-                rows = rows.append_column(field, pa.nulls(rows.num_rows, field.type))
-        frame = pl.from_arrow(rows.select(schema.names).cast(schema))
-        assert isinstance(frame, pl.DataFrame)  # noqa: S101
-        return frame
+        return self._loads.rows()
 
     def add(self, manifest: IngestManifest, table: str) -> int:
         """Put an ingest file under its table, replacing what an interrupted load left there.
@@ -98,43 +75,78 @@ class FolderTables:
                 _link(source, partial)
             except FileNotFoundError:
                 raise CorruptionError(f"the ingest file {source} is gone; run the ingest again.") from None
-            _check(partial, source, file)
+            found = _check(partial, source, file)
             partial.replace(target)
         finally:
             # Renaming a file onto another name of itself does nothing and leaves both.
             partial.unlink(missing_ok=True)
         _flush(target.parent)
+        self._added.setdefault(manifest.ingest_id, {})[table] = found
         return file.rows
+
+    def holds(self, manifest: IngestManifest) -> bool:
+        """Tell whether the files of an ingest are there, byte for byte.
+
+        :param manifest: Manifest of the ingest.
+        :return: Whether they are; else loading it again mends them.
+        """
+        for file in manifest.files:
+            path = self.path(file.table, manifest.ingest_id)
+            if not path.exists() or path.stat().st_size != file.size or measure(path)[0] != file.sha256:
+                return False
+        return True
+
+    def check(self, table: str, ingest_id: str) -> BlockCheck | None:
+        """Return what checks the bytes of an ingest's file of a table.
+
+        :param table: One of the data tables.
+        :param ingest_id: An ingest that :meth:`committed_rows` gave.
+        :return: The check; ``None`` when the file is gone, or an older Nexus loaded the ingest.
+        """
+        path, expected = self.path(table, ingest_id), self._loads.checksums(ingest_id, table)
+        if expected is None or not path.exists():
+            return None
+        known = self._checks.get(path)
+        if known is None or known[0] != expected or not known[1].is_fresh:
+            known = self._checks[path] = expected, BlockCheck(path, expected)
+        return known[1]
+
+    def check_whole(self, table: str, ingest_ids: Sequence[str]) -> None:
+        """Check all bytes of files before somebody reads them who does not check.
+
+        :param table: One of the data tables.
+        :param ingest_ids: Ingests that :meth:`committed_rows` gave.
+        :raise CorruptionError: When a file is not what was loaded.
+        """
+        for ingest_id in ingest_ids:
+            check = self.check(table, ingest_id)
+            if check is not None:
+                with suppress(FileNotFoundError):  # whoever reads it says so
+                    check.check()
 
     def held(self) -> list[HeldIngest]:
         """Return the ingests that have files under the data tables, committed or not."""
         found: dict[str, tuple[int, float]] = {}
         for table in DATA_TABLES:
-            for path in sorted(self.path(table.name, "any").parents[1].glob(f"{_PARTITION}*/{table.name}.parquet")):
-                with suppress(FileNotFoundError):
-                    status = path.stat()
-                    ingest_id = path.parent.name.removeprefix(_PARTITION)
+            folder = self.path(table.name, "any").parents[1]
+            # What may not be listed is an error, and not empty.
+            for path in folder.iterdir() if folder.is_dir() else ():
+                ingest_id = path.name.removeprefix(_PARTITION)
+                if ingest_id == path.name:
+                    continue
+                with suppress(FileNotFoundError, NotADirectoryError):
+                    status = self.path(table.name, ingest_id).stat()
                     size, changed = found.get(ingest_id, (0, 0.0))
                     # A link that a load put in place moments ago has an old mtime, but a new ctime.
                     found[ingest_id] = (size + status.st_size, max(changed, status.st_mtime, status.st_ctime))
         return [HeldIngest(ingest_id, *found[ingest_id]) for ingest_id in sorted(found)]
 
     def withdraw(self, ingest_ids: Collection[str]) -> None:
-        """Take ingests out of ``ingest_info``: each file that names one is replaced by one without, or deleted.
+        """Take ingests out of ``ingest_info``.
 
         :param ingest_ids: Ingest ids.
         """
-        for path in self.load_files():
-            rows = self.read_load(path)
-            kept = rows.filter(~pl.col("ingest_id").is_in(list(ingest_ids)))
-            if kept.height == rows.height:
-                continue
-            if kept.height:
-                partial = self._store.scratch_path(INGEST_INFO.name)
-                pq.write_table(kept.to_arrow().cast(arrow_schema(INGEST_INFO)), partial, store_schema=False)
-                self._store.put(partial, warehouse_load_key(path.stem))
-            else:
-                path.unlink(missing_ok=True)
+        self._loads.withdraw(ingest_ids)
 
     def remove(self, table: str, ingest_id: str) -> None:
         """Delete an ingest's file of a table, and its folder.
@@ -153,7 +165,8 @@ class FolderTables:
         :param manifests: Manifests of the ingests, whose files were added.
         :param committed_at: Time of the commit, with a time zone.
         """
-        self.append(ingest_rows(manifests, committed_at), committed_at)
+        checksums = {manifest.ingest_id: self._added[manifest.ingest_id] for manifest in manifests}
+        self._loads.append(ingest_rows(manifests, committed_at), committed_at, checksums)
 
     def append(self, rows: pa.Table, when: datetime) -> None:
         """Append rows of ``ingest_info``, as one file.
@@ -161,10 +174,7 @@ class FolderTables:
         :param rows: The rows; each takes the place of an older one of its ingest.
         :param when: Time of the change, with a time zone.
         """
-        partial = self._store.scratch_path(INGEST_INFO.name)
-        pq.write_table(rows, partial, store_schema=False)
-        ids = digest(sorted(rows["ingest_id"].to_pylist()))[:12]
-        self._store.put(partial, warehouse_load_key(f"{when.astimezone(UTC):%Y%m%dT%H%M%S.%fZ}-{ids}"))
+        self._loads.append(rows, when, {})
 
 
 def _link(source: Path, target: Path) -> None:
@@ -176,21 +186,23 @@ def _link(source: Path, target: Path) -> None:
         shutil.copyfile(source, target)
 
 
-def _check(path: Path, source: Path, file: IngestFile) -> None:
+def _check(path: Path, source: Path, file: IngestFile) -> BlockChecksums:
     size = path.stat().st_size
     if size != file.size:
         raise CorruptionError(
-            f"the ingest file {source} has {size} bytes, not {file.size}; delete it and run the ingest again."
+            f"the ingest file {source} has {size} bytes, not {file.size}; run the ingest again, which mends it."
         )
-    if file_sha256(path) != file.sha256:
+    sha256, checksums = measure(path)
+    if sha256 != file.sha256:
         raise CorruptionError(
-            f"the ingest file {source} does not match its SHA-256; delete it and run the ingest again."
+            f"the ingest file {source} does not match its SHA-256; run the ingest again, which mends it."
         )
     rows = pq.read_metadata(path).num_rows
     if rows != file.rows:
         raise CorruptionError(
             f"the ingest file {source} has {rows} rows, not {file.rows}; delete it and run the ingest again."
         )
+    return checksums
 
 
 def _flush(folder: Path) -> None:

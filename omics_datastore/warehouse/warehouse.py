@@ -92,8 +92,8 @@ class Warehouse(ABC):
     def load(self, manifests: Sequence[IngestManifest], committed_at: datetime) -> LoadResult:
         """Load ingest files and make all of them visible at once.
 
-        An ingest that is visible and current is left alone; one that was superseded becomes current
-        again. Whatever an interrupted load of the same ids left behind is replaced.
+        An ingest that is visible and current is left alone, unless its files are damaged: then it is loaded again. One
+        that was superseded becomes current again. Whatever an interrupted load of the same ids left is replaced.
 
         :param manifests: Manifests of the ingests.
         :param committed_at: Time of the commit, with a time zone.

@@ -96,6 +96,26 @@ def test_a_drop_waits_for_the_quiet_period(root: Path) -> None:
     assert datasets(look(root, now=changed + 5.1)) == ["lung"]
 
 
+def test_a_drop_that_is_dated_in_the_future_is_taken_when_it_rests(root: Path) -> None:
+    """Another machine's clock was ahead when it wrote the file, and ``rsync -t`` kept that time."""
+    path = put(root, "inbox/lung.h5ad")
+    schema = put(root, "feature_schemas/genes.csv")
+    for file in (path, schema):
+        os.utime(file, (3e9, 3e9))
+    cursor = LandingCursor()
+    assert look(root, cursor, now=2e9).settling == ["lung", "genes"]
+    cursor = LandingCursor.parse(cursor.format())
+    assert datasets(look(root, cursor, now=2e9 + 4)) == []
+    path.write_text("more")
+    os.utime(path, (3e9 + 1, 3e9 + 1))
+    found = look(root, cursor, now=2e9 + 6)
+    assert (datasets(found), [landed.name for landed in found.feature_schemas]) == ([], ["genes"])
+    assert datasets(look(root, cursor, now=2e9 + 12)) == ["lung"]
+    path.unlink()
+    look(root, cursor, now=2e9 + 13)
+    assert list(cursor.resting) == ["feature_schemas/genes.csv"]
+
+
 def test_a_file_that_was_moved_here_waits_although_it_is_old(root: Path, tmp_path: Path) -> None:
     elsewhere = put(tmp_path, "old.h5ad")
     os.utime(elsewhere, (1e9, 1e9))

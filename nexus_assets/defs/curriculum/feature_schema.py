@@ -25,13 +25,14 @@ def feature_schema(
     context: dg.AssetExecutionContext, store: StoreResource, warehouse: WarehouseResource
 ) -> AssetResult:
     """Read and check a feature schema, and say how many of its genes each dataset measured."""
-    from omics_datastore.curriculum.feature_schema import load_feature_schema
+    from omics_datastore.curriculum.feature_schema import load_feature_schema, register_feature_schema
     from omics_datastore.curriculum.schema_measured import measured_by_dataset
 
     name = check_partition(FEATURE_SCHEMAS, context.partition_key)
     objects = store.open()
     with input_failures():
         schema = load_feature_schema(objects, name)
+        register_feature_schema(objects, schema)
     measured = measured_by_dataset(schema, warehouse.open())
     largest = measured.sort("measured", descending=True).head(_SHOWN)
     plot = bars("Genes measured", largest["dataset"].to_list(), largest["measured"].to_list())

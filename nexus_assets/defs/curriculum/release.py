@@ -10,7 +10,7 @@ from nexus_assets.defs.curriculum.extract import EXTRACT
 from nexus_assets.defs.curriculum.plan import PLAN
 from nexus_assets.partitions import CURRICULA
 from nexus_assets.pipeline_run import request_writer, run_pipeline
-from nexus_assets.policy import AssetResult, blocking_check, check_result
+from nexus_assets.policy import AssetResult, blocking_check, check_result, input_failures
 from nexus_assets.report_metadata import place, table
 from nexus_assets.run_metadata import asset_result
 from nexus_resources.pipelines.resource import PipelinesResource
@@ -47,7 +47,8 @@ def release(context: dg.AssetExecutionContext, store: StoreResource, pipelines: 
             context, pipelines, request_writer(context, objects, pipelines, "release").finish(name, version), RELEASE
         )
     elif not found.problems:
-        release_curriculum(name, version, objects, workers=pipelines.workers)
+        with input_failures():
+            release_curriculum(name, version, objects, workers=pipelines.workers)
     check = check_result(
         "loader_opens_shards",
         RELEASE,

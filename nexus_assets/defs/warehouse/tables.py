@@ -5,7 +5,6 @@ counts are wanted here. With ``client_calls: pipeline`` the component of the sam
 """
 
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
 
 import dagster as dg
 import polars as pl
@@ -13,7 +12,7 @@ import polars as pl
 from nexus_assets.defs.ingest.assets import INGEST_FILES
 from nexus_assets.partitions import DATASETS
 from nexus_assets.pipeline_run import request_writer, run_pipeline
-from nexus_assets.policy import AssetResult, blocking_check, check_result
+from nexus_assets.policy import AssetResult, blocking_check, check_result, input_failures
 from nexus_assets.report_metadata import place, table
 from nexus_assets.run_metadata import asset_result, changes
 from nexus_assets.warehouse_cost import cost_metadata
@@ -88,7 +87,8 @@ def load_warehouse(
         result = load_result(job)
         committed, unchanged = result.committed, result.unchanged
     else:
-        loaded = opened.load(manifests, datetime.now(UTC))
+        with input_failures():
+            loaded = opened.load(manifests, objects.now())
         committed, unchanged = list(loaded.committed), list(loaded.unchanged)
     context.log.info(f"{len(committed)} ingests committed, {len(unchanged)} were there already.")
     totals = opened.count_totals(ids)

@@ -1,4 +1,4 @@
-"""Faults that a test asks for: an error, a lost answer, a reset, a body that is cut short or changed, a slow answer."""
+"""Faults that a test asks for: an error, a lost answer, a reset, a body that is cut short, changed or slow."""
 
 import re
 import threading
@@ -8,7 +8,7 @@ from typing import Literal
 
 from tests.emulators.storage.exchange import Exchange
 
-Kind = Literal["status", "reset", "lost", "truncate", "corrupt", "corrupt_upload", "slow"]
+Kind = Literal["status", "reset", "lost", "truncate", "corrupt", "corrupt_upload", "slow", "trickle"]
 
 
 @dataclass
@@ -17,7 +17,7 @@ class Fault:
 
     ``status`` answers with an error and does nothing, ``reset`` drops the connection and does nothing, ``lost`` does
     what was asked and drops the connection, ``truncate`` sends half of the body, ``corrupt`` changes a byte of what is
-    sent and ``corrupt_upload`` of what was received, ``slow`` waits first.
+    sent and ``corrupt_upload`` of what was received, ``slow`` waits first, ``trickle`` waits before each byte.
     """
 
     kind: Kind

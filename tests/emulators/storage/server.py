@@ -5,6 +5,7 @@ import logging
 import socket
 import struct
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -68,7 +69,7 @@ class _Handler(BaseHTTPRequestHandler):
             return
         if kind == "corrupt":
             got.body = changed(got.body)
-        self._send(got, half=kind == "truncate")
+        self._send(got, half=kind == "truncate", pause=fault.seconds if fault and kind == "trickle" else 0.0)
 
     do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _handle  # noqa: N815 - the names of the base class
 
@@ -89,12 +90,17 @@ class _Handler(BaseHTTPRequestHandler):
         self.headers["Content-Length"] = str(sum(map(len, parts)))
         return b"".join(parts)
 
-    def _send(self, got: Answer, *, half: bool = False) -> None:
+    def _send(self, got: Answer, *, half: bool = False, pause: float = 0.0) -> None:
         self.send_response(got.status)
         for name, value in got.headers.items():
             self.send_header(name, value)
         self.send_header("Content-Length", str(len(got.body)))
         self.end_headers()
+        for byte in got.body if pause else b"":
+            time.sleep(pause)
+            self.wfile.write(bytes([byte]))
+        if pause:
+            return
         self.wfile.write(got.body[: len(got.body) // 2] if half else got.body)
         if half:
             self.wfile.flush()

@@ -4,12 +4,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from pathlib import Path
 
 import pytest
 
-from omics_datastore.errors import CorruptionError, InputError
-from omics_datastore.storage import cloud_storage_client
+from omics_datastore.errors import CorruptionError, InputError, UnavailableError
+from omics_datastore.storage import cloud_storage_client, cloud_storage_pace
 from omics_datastore.storage.cloud_storage import CloudStore
 from omics_datastore.storage.object_store import AlreadyExistsError
 from omics_datastore.storage.open import open_store
@@ -178,6 +180,55 @@ def test_no_answer(store: CloudStore, storage_emulator: StorageEmulator, monkeyp
     for action in actions:
         with pytest.raises(OSError, match="Cloud Storage does not answer for gs://"):
             action()
+
+
+def test_a_pause_that_is_asked_for_is_kept(
+    store: CloudStore, storage_emulator: StorageEmulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.write("there", b"x")
+    for status in (429, 503):
+        for request in ("alt=media", "GET .*/o/", "POST"):
+            storage_emulator.expect(Fault("status", request, status=status, retry_after=1))
+            begun = time.monotonic()
+            store.write("there", store.read("there"))
+            assert time.monotonic() - begun > 1.0
+    monkeypatch.setattr(cloud_storage_pace, "LONGEST_PAUSE", 0.1)
+    storage_emulator.expect(Fault("status", status=429, retry_after=3600))
+    begun = time.monotonic()
+    assert store.read("there") == b"x"
+    assert time.monotonic() - begun < 3.0
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("7", 7.0), (" 7 ", 7.0), ("soon", 0.0), ("-3", 0.0), ("", 0.0), ("1e3", 0.0)]
+)
+def test_pauses_are_seconds(text: str, seconds: float) -> None:
+    assert cloud_storage_pace.pause_seconds(text) == seconds
+
+
+def test_pauses_may_be_dates() -> None:
+    date = format_datetime(datetime.now(UTC) + timedelta(seconds=90), usegmt=True)
+    assert 80 < cloud_storage_pace.pause_seconds(date) <= 90
+    assert cloud_storage_pace.pause_seconds("Wed, 21 Oct 2015 07:28:00 GMT") < 0
+
+
+@pytest.mark.parametrize("request_", ["alt=media", "GET .*/o/there[?]"])
+def test_an_answer_that_trickles_is_broken_off_and_asked_for_again(
+    store: CloudStore, storage_emulator: StorageEmulator, monkeypatch: pytest.MonkeyPatch, request_: str
+) -> None:
+    """The client's own time-out begins anew with every byte: this answer would take minutes."""
+    monkeypatch.setattr(cloud_storage_pace, "BODY_SECONDS", 0.4)
+    store.write("there", b"0123456789" * 100)
+    storage_emulator.expect(Fault("trickle", request_, seconds=0.1))
+    begun = time.monotonic()
+    with store.local_copy("there") as path:
+        assert path.read_bytes() == b"0123456789" * 100
+    assert time.monotonic() - begun < 20
+    monkeypatch.setattr(cloud_storage_client, "PATIENCE", 0.5)
+    storage_emulator.expect(Fault("trickle", request_, times=999, seconds=0.1))
+    with pytest.raises(UnavailableError, match="Cloud Storage does not answer for gs://"), store.local_copy("there"):
+        pass
+    assert list(store.scratch_path("x").parent.iterdir()) == []
 
 
 def test_no_credentials(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

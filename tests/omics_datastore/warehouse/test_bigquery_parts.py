@@ -10,7 +10,7 @@ from google.api_core import exceptions
 from hypothesis import given
 from hypothesis import strategies as st
 
-from omics_datastore.errors import CorruptionError, InputError
+from omics_datastore.errors import CorruptionError, InputError, UnavailableError
 from omics_datastore.storage.folder import FolderStore
 from omics_datastore.warehouse.bigquery_address import BigQueryAddress, parse_address
 from omics_datastore.warehouse.bigquery_counts import key_ranges, row_restriction
@@ -147,12 +147,28 @@ def test_what_can_be_mended_is_one_sentence(error: Exception, words: list[str]) 
 
 @pytest.mark.parametrize(
     "error",
-    [exceptions.ServiceUnavailable("try later"), exceptions.NotFound("Not found: Table a:n.t"), ValueError("a bug")],
+    [exceptions.BadRequest("Syntax error"), exceptions.NotFound("Not found: Table a:n.t"), ValueError("a bug")],
 )
 def test_other_errors_stay_what_they_are(error: Exception) -> None:
     with pytest.raises(type(error)) as caught, explained(ADDRESS):
         raise error
     assert caught.value is error
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        exceptions.ServiceUnavailable("try later"),
+        refused(exceptions.InternalServerError, "try later", "backendError"),
+        exceptions.RetryError("Timeout of 600.0s exceeded", ConnectionError("try later")),
+    ],
+)
+def test_a_service_that_does_not_answer_is_said(error: Exception) -> None:
+    with (
+        pytest.raises(UnavailableError, match=r"BigQuery does not answer .* atlas-1234 \(.*try later\)"),
+        explained(ADDRESS),
+    ):
+        raise error
 
 
 def rows(features: list[list[int]], counts: list[list[int]]) -> pa.RecordBatch:

@@ -43,6 +43,14 @@ def replace(path: Path, rows: pa.Table) -> None:
     pq.write_table(rows, path)
 
 
+def forget_checksums(store: FolderStore) -> None:
+    """Make the files of loads what an older Nexus wrote: rows alone, under a name without a digest."""
+    for path in store.path("warehouse/ingest_info").glob("*.parquet"):
+        rows = pq.read_table(path, partitioning=None).replace_schema_metadata(None)
+        path.unlink()
+        pq.write_table(rows, path.with_stem(path.stem.rpartition("-")[0]))
+
+
 def test_a_load_killed_at_any_step_ends_in_the_same_files(store: FolderStore, tmp_path: Path) -> None:
     old, new, other = make_ingest(store), make_ingest(store, version=2), make_ingest(store, source="b.h5ad")
     FolderWarehouse(store).load([old.manifest], NOON)
@@ -170,10 +178,69 @@ def test_a_lost_file_is_named(store: FolderStore) -> None:
         warehouse.query(count_cells(EVERY_CELL))
 
 
+@pytest.mark.parametrize("table", ["raw_counts", "feature_info", "cell_info"])
+def test_a_file_that_is_damaged_after_its_load_is_named_and_mended_by_the_next(store: FolderStore, table: str) -> None:
+    made = make_ingest(store)
+    FolderWarehouse(store).load([made.manifest], NOON)
+    path = store.path(warehouse_file_key(table, made.ingest_id))
+    content = path.read_bytes()
+    for place in np.random.default_rng(5).integers(0, len(content), 25).tolist():
+        damaged = bytearray(content)
+        damaged[place] ^= 1 << place % 8
+        path.unlink()
+        path.write_bytes(damaged)
+        with pytest.raises(CorruptionError, match=f"{path} is damaged .*; run the ingest again, which mends it"):
+            visible(FolderWarehouse(store))
+        with pytest.raises(CorruptionError, match=str(path)):
+            FolderWarehouse(store).count_totals([made.ingest_id])
+        if table == "raw_counts":
+            with pytest.raises(CorruptionError, match=str(path)):
+                list(FolderWarehouse(store).read_counts(request(made, [place % 23])))
+    path.unlink()
+    path.write_bytes(content[:-1])
+    with pytest.raises(CorruptionError, match=f"{path} has {len(content) - 1} bytes, not {len(content)}"):
+        visible(FolderWarehouse(store))
+    assert FolderWarehouse(store).load([made.manifest], NOON + timedelta(hours=1)).committed == (made.ingest_id,)
+    assert visible(FolderWarehouse(store)) == whole(made)
+    assert FolderWarehouse(store).load([made.manifest], NOON + timedelta(hours=2)).unchanged == (made.ingest_id,)
+
+
+def test_damage_elsewhere_in_a_file_does_not_matter(store: FolderStore) -> None:
+    matrix = random_matrix(4000, 900, density=0.5)
+    made = make_ingest(store, matrix=matrix, layout=ParquetLayout(counts_row_group=500))
+    FolderWarehouse(store).load([made.manifest], NOON)
+    path = raw_counts(store, made)
+    content = bytearray(path.read_bytes())
+    assert len(content) > 2.5 * 2**20
+    content[100] ^= 1
+    path.unlink()
+    path.write_bytes(content)
+    order = np.argsort(made.shuffle_key).tolist()
+    dense, _ = read_dense(FolderWarehouse(store), request(made, order[-100:]), 900)
+    assert np.array_equal(dense, matrix[order[-100:]].toarray())
+    with pytest.raises(CorruptionError, match=r"bytes 0 to 1048576 do not match"):
+        list(FolderWarehouse(store).read_counts(request(made, order[:1])))
+
+
+def test_a_damaged_file_of_a_load_is_named(store: FolderStore) -> None:
+    made = make_ingest(store)
+    FolderWarehouse(store).load([made.manifest], NOON)
+    FolderWarehouse(store).retire(["lung"], NOON + timedelta(hours=1))
+    for path in sorted(store.path("warehouse/ingest_info").glob("*.parquet")):
+        content = path.read_bytes()
+        for place in range(0, len(content), 97):
+            path.write_bytes(content[:place] + bytes([content[place] ^ 8]) + content[place + 1 :])
+            with pytest.raises(CorruptionError, match=f"{path} is damaged"):
+                FolderWarehouse(store).ingests()
+        path.write_bytes(content)
+    assert not FolderWarehouse(store).ingests()["is_current"].any()
+
+
 def test_totals_show_what_is_wrong(store: FolderStore) -> None:
     made = make_ingest(store)
     warehouse = FolderWarehouse(store)
     warehouse.load([made.manifest], NOON)
+    forget_checksums(store)
     path = raw_counts(store, made)
     rows = pq.read_table(path, partitioning=None)
     replace(path, pa.concat_tables([rows.slice(0, 20), rows.slice(0, 2)]))
@@ -186,6 +253,7 @@ def test_counts_twice_or_torn_are_noticed(store: FolderStore) -> None:
     made = make_ingest(store, matrix=random_matrix(23, 11, density=1.0))
     warehouse = FolderWarehouse(store)
     warehouse.load([made.manifest], NOON)
+    forget_checksums(store)
     path = raw_counts(store, made)
     rows = pq.read_table(path, partitioning=None)
     first = rows["cell_index"][0].as_py()
@@ -203,6 +271,7 @@ def test_only_row_groups_that_may_hold_a_cell_are_read(store: FolderStore) -> No
     made = make_ingest(store, matrix=random_matrix(60, 200, density=1.0))
     warehouse = FolderWarehouse(store)
     warehouse.load([made.manifest], NOON)
+    forget_checksums(store)
     path = raw_counts(store, made)
     content = bytearray(path.read_bytes())
     group = pq.read_metadata(path).row_group(0)
