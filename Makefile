@@ -19,7 +19,7 @@ PYTHON312 ?= python3.12
 # The tests start hundreds of Python processes, which would compile every module of Nexus again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo gcp-demo test lint types unit cellxgene test-cellxgene test-training test-browser pipelines docs site rates bench images pins up clean
+.PHONY: demo gcp-demo test lint types unit cellxgene test-cellxgene test-training test-faults test-browser pipelines docs site rates bench images pins up clean
 .DELETE_ON_ERROR:
 
 demo: $(INSTALLED)
@@ -57,6 +57,12 @@ test-cellxgene: cellxgene
 test-training: $(INSTALLED) $(TRAINERS)
 	$(BIN)/python -m tests.training --torch .venvs/torch/bin/python --cellarium .venvs/cellarium/bin/python \
 		--annbatch .venvs/annbatch/bin/python
+
+# Sixty flipped bits of every kind of stored file, and every fault of disks, stores and services; some minutes.
+test-faults: $(INSTALLED) $(BIGQUERY)/.installed
+	NEXUS_FAULT_FLIPS=60 $(BIN)/pytest --timeout 3600 tests/nexus_assets/cli/test_damaged_files.py \
+		tests/omics_datastore/test_disk_faults.py tests/omics_datastore/storage/test_cloud_storage_faults.py \
+		tests/omics_datastore/warehouse/test_bigquery_faults.py tests/nexus_resources/pipelines/test_vertex.py
 
 # What an operator does, in Debian's Chromium (apt-get install chromium); pictures of it go to .screenshots/.
 test-browser: $(INSTALLED)

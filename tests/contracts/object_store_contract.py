@@ -177,6 +177,18 @@ class ObjectStoreContract:
         assert (second.size, second.key) == (3, "a")
         assert second.generation != first.generation
 
+    def test_the_time_is_that_of_its_objects(self, store: ObjectStore) -> None:
+        store.write("a", b"")
+        before = store.stat("a")
+        now = store.now()
+        store.write("b", b"")
+        after = store.stat("b")
+        assert before is not None
+        assert after is not None
+        assert before.modified <= now.timestamp() + 0.01
+        assert now.timestamp() <= after.modified + 0.01
+        assert [entry.key for entry in store.entries("", hidden=True) if "lock" not in entry.key] == ["a", "b"]
+
     def test_put_moves(self, store: ObjectStore, tmp_path: Path) -> None:
         for local in (store.scratch_path("made"), tmp_path / "elsewhere"):
             local.write_bytes(b"content")

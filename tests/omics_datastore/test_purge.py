@@ -15,7 +15,7 @@ import pytest
 from omics_datastore.curriculum.plan import plan_curriculum
 from omics_datastore.ingest.ingest_set import IngestSet
 from omics_datastore.ingest.manifest import IngestManifest
-from omics_datastore.purge import find_leftovers, purge
+from omics_datastore.purge import GRACE_SECONDS, find_leftovers, purge
 from omics_datastore.storage.documents import write_document
 from omics_datastore.storage.folder import FolderStore
 from omics_datastore.storage.layout import ingest_folder, ingest_manifest_key, ingest_set_key
@@ -129,6 +129,17 @@ def test_what_changed_within_the_grace_period_stays(lifetime: Lifetime) -> None:
     half_an_hour = time.time() + 1800
     assert lifetime.leftovers(now=half_an_hour) == []
     assert len(lifetime.leftovers(now=half_an_hour, grace_seconds=60)) == 1
+
+
+def test_a_clock_that_is_ahead_of_the_store_takes_nothing_for_old(
+    lifetime: Lifetime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lifetime.load()
+    lifetime.load(version=2)
+    ahead = time.time() + 2 * GRACE_SECONDS
+    monkeypatch.setattr(time, "time", lambda: ahead)
+    assert find_leftovers(lifetime.store, lifetime.warehouse) == []
+    assert len(find_leftovers(lifetime.store, lifetime.warehouse, now=ahead)) == 1
 
 
 def test_orphans_go_unless_their_dataset_is_being_ingested(lifetime: Lifetime) -> None:

@@ -120,8 +120,8 @@ def _read_shards(root: Path, file: str) -> Any:
     folder = root / f"extracts/{name}/v{version}"
     cells = [str(cell) for cell in range(release.total_cells)]
     try:
-        batches = CurriculumReader(folder, batch_size=8, shuffle=False, columns=["donor_id"])
-        read = [(batch.counts.toarray().tolist(), batch.obs["donor_id"].tolist()) for batch in batches]
+        batches = CurriculumReader(folder, batch_size=8, shuffle=False, columns=["donor_id"], dense=True)
+        read = [(np.asarray(batch.counts).tolist(), batch.obs["donor_id"].tolist()) for batch in batches]
     except CorruptionError as error:
         with pytest.raises(CorruptionError, match="does not match its checksum"):
             trace_in_store(release, cells, _store(root))

@@ -1,5 +1,7 @@
 """States a laptop never shows, told to the base class by the fake; and the fake's own calling of components."""
 
+from dataclasses import replace
+
 import pytest
 
 from nexus_resources.pipelines.errors import PipelineCancelledError, PipelineFailedError, PipelineRetryableError
@@ -42,6 +44,17 @@ def test_a_job_found_cancelling_is_waited_for_and_followed_by_the_next_attempt()
     runner._create(_job().job_id(1), _job())
     runner._get(_job().job_id(1))
     assert runner.run(_job()).job_id == _job().job_id(2)
+
+
+def test_a_clock_that_is_ahead_of_the_place_takes_no_job_for_slow() -> None:
+    class Behind(ScriptedPipelines):
+        def _get(self, job_id: str) -> JobStatus | None:
+            status = super()._get(job_id)
+            return status and replace(status, created=(status.created or 0.0) - 7200)
+
+    job = replace(_job(), timeout_seconds=3600.0)
+    result = Behind({"p": [_script(S.RUNNING, S.RUNNING, S.SUCCEEDED)]}).run(job)
+    assert (result.job_id, result.how) == (job.job_id(1), "submitted")
 
 
 def test_an_unknown_state_is_waited_out() -> None:
