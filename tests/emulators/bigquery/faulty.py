@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Literal
 
-_STATUS = {"notFound": 404, "invalid": 400, "quotaExceeded": 403, "rateLimitExceeded": 403, "accessDenied": 403}
+_STATUS = {"notFound": 404, "invalid": 400, "quotaExceeded": 403, "rateLimitExceeded": 403, "duplicate": 409}
 _OWN = ("host", "content-length", "transfer-encoding", "connection", "accept-encoding")
 
 
@@ -60,11 +60,11 @@ class FaultyBigQuery(ThreadingHTTPServer):
         with self.lock:
             self.faults, self.jobs = list(faults), []
 
-    def fault(self, asked: str) -> JobFault | None:
-        """Return the fault that a request meets."""
+    def fault(self, asked: str, *, submits: bool) -> JobFault | None:
+        """Return the fault that a request meets; only a submission meets one of a job."""
         with self.lock:
             for fault in self.faults:
-                if fault.times > 0 and re.search(fault.matching, asked):
+                if fault.times > 0 and (submits or fault.kind == "request") and re.search(fault.matching, asked):
                     fault.times -= 1
                     return fault
         return None
@@ -85,8 +85,12 @@ class _Handler(BaseHTTPRequestHandler):
         job_id = json.loads(body).get("jobReference", {}).get("jobId", "") if submits else path.rpartition("/")[2]
         if submits:
             self.server.jobs.append(job_id)
-        fault = self.server.fault(f"{self.command} {self.path} {body.decode(errors='replace')}")
-        if fault is not None and fault.kind == "request":
+        taken = submits and job_id in self.server.failed
+        asked = f"{self.command} {self.path} {body.decode(errors='replace')}"
+        fault = None if taken else self.server.fault(asked, submits=submits)
+        if taken:
+            self._answer(*_refusal("duplicate"))
+        elif fault is not None and fault.kind == "request":
             self._answer(*_refusal(fault.reason))
         elif not submits and self.command == "GET" and job_id in self.server.failed:
             self._answer(200, self.server.failed[job_id])

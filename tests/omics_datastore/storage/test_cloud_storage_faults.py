@@ -212,7 +212,7 @@ def test_pauses_may_be_dates() -> None:
     assert cloud_storage_pace.pause_seconds("Wed, 21 Oct 2015 07:28:00 GMT") < 0
 
 
-@pytest.mark.parametrize("request_", ["alt=media", "GET .*/o/there[?]"])
+@pytest.mark.parametrize("request_", ["alt=media", "GET /storage/.*there[?]"])
 def test_an_answer_that_trickles_is_broken_off_and_asked_for_again(
     store: CloudStore, storage_emulator: StorageEmulator, monkeypatch: pytest.MonkeyPatch, request_: str
 ) -> None:

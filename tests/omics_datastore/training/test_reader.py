@@ -1,5 +1,6 @@
 """The plain iterator over a release: the cells and counts of the shards, in batches, resumable, shared out."""
 
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -10,8 +11,12 @@ import numpy as np
 import polars as pl
 import pytest
 
+from omics_datastore.curriculum.release_model import CurriculumRelease
 from omics_datastore.errors import CorruptionError, InputError
 from omics_datastore.storage.cloud_storage import CloudStore
+from omics_datastore.storage.documents import read_document, write_document
+from omics_datastore.storage.folder import FolderStore
+from omics_datastore.storage.layout import GENES, RELEASE
 from omics_datastore.training.reader import Batch, CurriculumReader
 from tests.omics_datastore.curriculum.curriculum_world import World
 from tests.omics_datastore.training.conftest import CELLS
@@ -151,7 +156,13 @@ def test_a_bucket_is_read(made_release: Path, cloud_root: str) -> None:
 def test_genes_of_any_name_come_back(release: Path, tmp_path: Path) -> None:
     shutil.copytree(release, tmp_path / "v1")
     names = ['a "gene", of ours', "b,1", "c\nd", "ENSG00000000001"]
-    pl.DataFrame({"feature_id": names, "feature_name": names}).write_csv(tmp_path / "v1/genes.csv")
+    genes = pl.DataFrame({"feature_id": names, "feature_name": names}).write_csv().encode()
+    store = FolderStore(tmp_path / "v1")
+    made = read_document(store, RELEASE, CurriculumRelease)
+    store.write(GENES, genes)
+    with pytest.raises(CorruptionError, match=r"genes\.csv does not match its checksum"):
+        CurriculumReader(tmp_path / "v1", batch_size=4).genes  # noqa: B018
+    write_document(store, RELEASE, made.model_copy(update={"genes_sha256": hashlib.sha256(genes).hexdigest()}))
     assert CurriculumReader(tmp_path / "v1", batch_size=4).genes == names
 
 
