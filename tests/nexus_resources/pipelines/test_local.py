@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -15,7 +16,7 @@ import pytest
 from nexus_resources.pipelines.errors import PipelineFailedError, PipelineRetryableError
 from nexus_resources.pipelines.job import JobIdentity, PipelineJob
 from nexus_resources.pipelines.local import LocalPipelines
-from nexus_resources.pipelines.local_job import TASKS_LOCK, wait_unlocked
+from nexus_resources.pipelines.local_job import TASKS_LOCK, read_record, wait_unlocked, write_record
 from nexus_resources.pipelines.observer import PipelineObserver
 from nexus_resources.pipelines.runner import Polling
 from nexus_resources.pipelines.states import PipelineState, TaskState
@@ -157,9 +158,8 @@ def test_prune_keeps_the_new_the_recent_and_what_is_no_job(
     results = [runner.run(_job(shell_pipeline, "pass", run=f"run-{number}")).job_id for number in range(3)]
     assert runner.prune(keep_last=0, older_than_days=1) == []
     for age, job_id in zip((4, 3, 2), results, strict=True):
-        path = tmp_path / "jobs" / job_id / "record.json"
-        record = json.loads(path.read_text())
-        path.write_text(json.dumps({**record, "created": time.time() - age * 86_400}))
+        folder = tmp_path / "jobs" / job_id
+        write_record(folder, replace(read_record(folder), created=time.time() - age * 86_400))
     (tmp_path / "jobs" / "notes.txt").write_text("not a job")
     assert runner.prune(keep_last=1, older_than_days=2.5) == [results[1], results[0]]
     assert sorted(path.name for path in (tmp_path / "jobs").iterdir()) == [results[2], "notes.txt"]
