@@ -24,6 +24,7 @@ from omics_datastore.schema.tables import INGEST_INFO
 from omics_datastore.storage.folder import FolderStore
 from omics_datastore.storage.layout import warehouse_load_key
 from omics_datastore.warehouse.block_checksums import BlockChecksums
+from omics_datastore.warehouse.ingest_rows import empty_frame
 
 _READS = 20
 _CHECKSUMS = b"nexus.checksums"
@@ -51,8 +52,7 @@ class FolderLoads:
         :return: The rows.
         :raise CorruptionError: When a file is not what was written.
         """
-        empty = pl.from_arrow(pa.Table.from_batches([], arrow_schema(INGEST_INFO)))  # empty_table() imports pandas
-        assert isinstance(empty, pl.DataFrame)  # noqa: S101
+        empty = empty_frame(INGEST_INFO)
         for _ in range(_READS):
             files = self._files()
             if not files:
