@@ -5,6 +5,8 @@ from pathlib import Path
 
 import dagster as dg
 
+from omics_datastore.shown_text import masked
+
 _ROOT = Path(__file__).parents[1]
 
 
@@ -22,7 +24,7 @@ def code_reference(function: object, source_url: str) -> dict[str, dg.CodeRefere
     with warnings.catch_warnings():
         # Code references are beta in Dagster 1.13, which is why the version is pinned.
         warnings.simplefilter("ignore", dg.BetaWarning)
-        link = dg.UrlCodeReference(url=f"{source_url.rstrip('/')}/{file}#L{code.co_firstlineno}", label=file)
+        link = dg.UrlCodeReference(url=f"{masked(source_url).rstrip('/')}/{file}#L{code.co_firstlineno}", label=file)
         return {"dagster/code_references": dg.CodeReferencesMetadataValue(code_references=[link])}
 
 

@@ -4,7 +4,9 @@ from collections.abc import Mapping
 
 import dagster as dg
 
+from nexus_assets.markdown_text import web_link
 from nexus_assets.policy import PARTITION, PIPELINE_LINK, REQUESTED_BY
+from omics_datastore.shown_text import masked
 
 _LONGEST = 2_500
 """Slack refuses a text block of more than 3,000 characters."""
@@ -24,11 +26,11 @@ def failure_message(
     partition = run.tags.get(PARTITION)
     title = f"{run.job_name} failed" + (f" for {partition}" if partition else "")
     facts = [f"asked for by {_escaped(run.tags.get(REQUESTED_BY, 'somebody'))}"]
-    if web_address:
-        facts.append(f"<{web_address.rstrip('/')}/runs/{run.run_id}|run {run.run_id[:8]}>")
+    if web := web_link(web_address):
+        facts.append(f"<{_escaped(web.rstrip('/'))}/runs/{run.run_id}|run {run.run_id[:8]}>")
     link = run.tags.get(PIPELINE_LINK, "")
-    if link.startswith("https://"):
-        facts.append(f"<{link}|pipeline job>")
+    if link.startswith("https://") and (page := web_link(link)):
+        facts.append(f"<{_escaped(page)}|pipeline job>")
     elif link:
         facts.append(f"log {_escaped(link)}")
     said = [f"*{_escaped(step)}*\n```{_escaped(_shortened(text))}```" for step, text in failed_steps.items()]
@@ -52,4 +54,4 @@ def _shortened(text: str) -> str:
 
 def _escaped(text: str) -> str:
     # The three characters that Slack gives a meaning; a backtick would end the block of code.
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("```", "'''")
+    return masked(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("```", "'''")

@@ -20,6 +20,7 @@ from nexus_resources.pipelines.resource import PipelinesResource
 from nexus_resources.pipelines.runner import PipelineResult
 from nexus_resources.pipelines.states import JobStatus, TaskStatus, format_tasks
 from omics_datastore.errors import InputError
+from omics_datastore.shown_text import masked
 from omics_datastore.storage.object_store import ObjectStore
 
 _LOG_SECONDS = 15.0
@@ -155,8 +156,10 @@ class _LogObserver(PipelineObserver):
         self._logged = 0.0
 
     def submitted(self, job_id: str, link: str, how: How) -> None:
-        self._context.instance.add_run_tags(self._context.run.run_id, {PIPELINE_JOB: job_id, PIPELINE_LINK: link})
-        self._context.log.info(f"Pipeline job {job_id} {how}: {link}")
+        self._context.instance.add_run_tags(
+            self._context.run.run_id, {PIPELINE_JOB: job_id, PIPELINE_LINK: masked(link)}
+        )
+        self._context.log.info(f"Pipeline job {job_id} {how}: {masked(link)}")
 
     def state_changed(self, status: JobStatus) -> None:
         self._context.log.info(f"Pipeline job is {status.state.value}.")
@@ -171,4 +174,4 @@ class _LogObserver(PipelineObserver):
             self._context.log.info(f"{progress.done:,} of {progress.total:,} {progress.unit} ({share:.0%}).")
 
     def task_said(self, text: str) -> None:
-        self._context.log.warning(text)
+        self._context.log.warning(masked(text))

@@ -1,8 +1,11 @@
 """Small plots for Dagster metadata, as PNG bytes, readable on a light and on a dark page."""
 
 import io
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+from omics_datastore.shown_text import printable
 
 _INK = "#7d8590"
 _BAR = "#3b82f6"
@@ -87,7 +90,10 @@ def shares(title: str, rows: Mapping[str, Sequence[float]], parts: Sequence[str]
 
 
 def _short(label: str, most: int) -> str:
-    return label if len(label) <= most else f"{label[: most - 1]}…"
+    r"""Shorten a label. It is text of others: no formula between dollars, and no ``_`` first, which hides it."""
+    label = printable(label)
+    label = label if len(label) <= most else f"{label[: most - 1]}…"
+    return f" {label}".replace("$", r"\$") if label.startswith("_") else label.replace("$", r"\$")
 
 
 def _figure(title: str, height: float) -> tuple[Any, Any]:
@@ -109,5 +115,7 @@ def _figure(title: str, height: float) -> tuple[Any, Any]:
 
 def _png(figure: Any) -> bytes:
     content = io.BytesIO()
-    figure.savefig(content, format="png", transparent=True)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing")  # a box stands for it
+        figure.savefig(content, format="png", transparent=True)
     return content.getvalue()

@@ -10,6 +10,7 @@ import dagster as dg
 from dagster._core.execution.plan.objects import UserFailureData
 
 from omics_datastore.errors import InputError
+from omics_datastore.shown_text import masked, printable
 from omics_datastore.storage.disk_errors import clear_disk_errors
 
 if TYPE_CHECKING:
@@ -77,7 +78,8 @@ def check_result(name: str, asset: list[str], *, passed: bool, **seen: int | str
     :param seen: What was compared.
     :return: The result.
     """
-    return dg.AssetCheckResult(check_name=name, asset_key=dg.AssetKey(asset), passed=passed, metadata=dict(seen))
+    shown = {key: printable(masked(value)) if isinstance(value, str) else value for key, value in seen.items()}
+    return dg.AssetCheckResult(check_name=name, asset_key=dg.AssetKey(asset), passed=passed, metadata=shown)
 
 
 def os_user() -> str:

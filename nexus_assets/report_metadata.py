@@ -6,6 +6,9 @@ from urllib.parse import quote
 
 import dagster as dg
 
+from nexus_assets.markdown_text import web_link
+from omics_datastore.shown_text import masked, printable
+
 _CONSOLE = "https://console.cloud.google.com"
 FIRST = 50
 """Rows of a long list that are shown."""
@@ -29,11 +32,12 @@ def place(address: str, *, folder: bool = False) -> dg.MetadataValue[Any]:
 
     :param address: Path, URL, ``gs://…`` or ``bigquery://…``.
     :param folder: Whether an address in a bucket is a folder's.
-    :return: The value.
+    :return: The value; text where the address is of another kind, which nobody should follow.
     """
     if "://" not in address:
-        return dg.MetadataValue.path(address)
-    return dg.MetadataValue.url(console_link(address, folder=folder))
+        return dg.MetadataValue.path(printable(address))
+    link = web_link(console_link(address, folder=folder))
+    return dg.MetadataValue.text(printable(masked(address))) if link is None else dg.MetadataValue.url(link)
 
 
 def console_link(address: str, *, folder: bool) -> str:
@@ -47,10 +51,10 @@ def console_link(address: str, *, folder: bool) -> str:
     owner, _, name = rest.partition("/")
     if scheme == "gs":
         page = "browser" if folder else "browser/_details"
-        return f"{_CONSOLE}/storage/{page}/{owner}/{quote(name.strip('/'))}".rstrip("/")
+        return f"{_CONSOLE}/storage/{page}/{quote(owner)}/{quote(name.strip('/'))}".rstrip("/")
     if scheme == "bigquery":
-        dataset = f"!1m4!1m3!3m2!1s{owner}!2s{name.partition('?')[0]}"
-        return f"{_CONSOLE}/bigquery?project={owner}&ws={dataset}"
+        project, dataset = quote(owner), quote(name.partition("?")[0])
+        return f"{_CONSOLE}/bigquery?project={project}&ws=!1m4!1m3!3m2!1s{project}!2s{dataset}"
     return address
 
 
@@ -66,7 +70,9 @@ def picture(png: bytes) -> dg.MetadataValue[Any]:
 
 
 def _cell(value: Any) -> str | int | float | bool | None:
-    return value if isinstance(value, str | int | float | bool) or value is None else str(value)
+    if isinstance(value, int | float | bool) or value is None:
+        return value
+    return printable(masked(str(value)))
 
 
 def _kind(value: Any) -> str:

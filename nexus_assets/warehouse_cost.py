@@ -4,6 +4,8 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
+from nexus_assets.markdown_text import markdown_link
+
 if TYPE_CHECKING:
     from omics_datastore.warehouse.warehouse import WarehouseUsage
 
@@ -23,7 +25,7 @@ def cost_metadata(usage: "WarehouseUsage") -> dict[str, dg.MetadataValue]:
     if not usage.jobs and not usage.bytes_read:
         return {}
     dollars = usage.bytes_billed * QUERY_DOLLARS + usage.bytes_read * READ_DOLLARS
-    links = "\n".join(f"- [job {number}]({link})" for number, link in enumerate(usage.links, start=1))
+    links = "\n".join(f"- {markdown_link(f'job {number}', link)}" for number, link in enumerate(usage.links, start=1))
     return {
         "warehouse_jobs": dg.MetadataValue.int(usage.jobs),
         "bytes_processed": dg.MetadataValue.int(usage.bytes_processed),

@@ -9,12 +9,11 @@ from pydantic import ConfigDict, Field, ValidationError
 
 from nexus_resources.gcp_settings import DEFAULTS, GcpSettings, check_gcp, check_local
 from omics_datastore.errors import InputError
+from omics_datastore.shown_text import SECRET_VARIABLES
 from omics_datastore.storage.documents import describe
 
 PREFIX = "NEXUS_"
 DEFAULT_ROOT = "nexus-data"
-_SECRETS = ("NEXUS_WEBHOOK",)
-"""What is never shown, not in the sentence about a wrong value either."""
 
 
 class Settings(GcpSettings):
@@ -36,7 +35,11 @@ class Settings(GcpSettings):
     webhook: str = Field(
         "", pattern=r"^(https?://\S+)?$", description="Address that is told of failed runs, in Slack's JSON; a secret."
     )
-    web_address: str = Field("", pattern=r"^(https?://\S+)?$", description="Address of the web UI, for links to runs.")
+    web_address: str = Field(
+        "",
+        pattern=r"^(https?://\S+)?$",
+        description="Address of the web UI: for links to runs, and the name it answers to.",
+    )
     source_url: str = Field(
         "", pattern=r"^(https?://\S+)?$", description="Web page of this code's folder, for links from assets to code."
     )
@@ -99,7 +102,7 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
         settings = Settings.model_validate({**defaults, **values})
     except ValidationError as error:
         name = PREFIX + str(error.errors()[0]["loc"][0]).upper()
-        if name in _SECRETS:
+        if name in SECRET_VARIABLES:
             raise InputError(f"{name}: the value is not an address.") from None
         raise InputError(f"{name}={variables.get(name)!r}: {describe(error)}.") from error
     (check_gcp if settings.is_gcp else check_local)(settings.root, settings, values)

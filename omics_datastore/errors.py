@@ -5,9 +5,14 @@ An :class:`InputError` is somebody's input and is shown as one sentence (exit co
 and may not happen again. Everything else is a bug.
 """
 
+from omics_datastore.shown_text import masked
+
 
 class NexusError(Exception):
-    """Base of every error that Nexus raises on purpose."""
+    """Base of every error that Nexus raises on purpose; no secret is in its message."""
+
+    def __init__(self, *arguments: object) -> None:
+        super().__init__(*(masked(part) if isinstance(part, str) else part for part in arguments))
 
 
 class InputError(NexusError):

@@ -19,6 +19,7 @@ locals {
     NEXUS_SERVICE_ACCOUNT      = google_service_account.worker.email
     NEXUS_SPOT                 = var.spot ? "on" : "off"
     NEXUS_CLIENT_CALLS         = var.client_calls
+    NEXUS_WEB_ADDRESS          = "https://${local.hosts.operators}"
     NEXUS_MAXIMUM_BYTES_BILLED = tostring(var.maximum_bytes_billed)
     NEXUS_LABELS               = join(",", [for key, value in local.labels : "${key}=${value}"])
   }

@@ -38,8 +38,8 @@ resource "google_cloud_run_v2_service" "web" {
 
     containers {
       image   = var.platform_image
-      command = ["dagster-webserver"]
-      args    = concat(["--host", "0.0.0.0", "--port", "8080", "--workspace", "/opt/dagster/workspace.yaml"], each.value.flags)
+      command = ["python"]
+      args    = concat(["-P", "-m", "nexus_assets.web_server", "--host", "0.0.0.0", "--port", "8080", "--workspace", "/opt/dagster/workspace.yaml"], each.value.flags)
 
       ports {
         container_port = 8080
@@ -70,7 +70,8 @@ resource "google_cloud_run_v2_service" "web" {
       }
 
       dynamic "env" {
-        for_each = local.environment
+        # It answers to this name alone: a page of another site could give itself any other.
+        for_each = merge(local.environment, { NEXUS_WEB_ADDRESS = "https://${local.hosts[each.key]}" })
         content {
           name  = env.key
           value = env.value

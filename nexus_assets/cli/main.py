@@ -19,6 +19,7 @@ from nexus_assets.cli.doctor_command import doctor
 from nexus_assets.cli.examples import examples
 from nexus_assets.cli.ingest_command import ingest
 from nexus_assets.cli.mapping_commands import mapping
+from nexus_assets.cli.output import say
 from nexus_assets.cli.purge_command import purge
 from nexus_assets.cli.report_commands import reports
 from nexus_assets.cli.schema_commands import schema
@@ -27,6 +28,7 @@ from nexus_assets.cli.suggestions import SuggestingGroup
 from nexus_assets.cli.trace_command import trace
 from nexus_assets.cli.up_command import up
 from omics_datastore.errors import InputError, NexusError
+from omics_datastore.shown_text import masked
 from omics_datastore.storage.disk_errors import clear_disk_errors
 from omics_datastore.version import NEXUS_VERSION
 
@@ -76,7 +78,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except click.ClickException as error:
         context = getattr(error, "ctx", None)
         where = f" See {context.command_path} --help." if context is not None else ""
-        click.echo(f"nexus: {error.format_message().rstrip('.')}.{where}".replace("?.", "?"), err=True)
+        say(masked(f"nexus: {error.format_message().rstrip('.')}.{where}".replace("?.", "?")))
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
         click.echo("nexus: stopped.", err=True)
@@ -85,10 +87,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except InputError as error:
-        click.echo(f"nexus: {error}", err=True)
+        say(f"nexus: {error}")
         sys.exit(2)
     except NexusError as error:
-        click.echo(f"nexus: {error}", err=True)
+        say(f"nexus: {error}")
         sys.exit(1)
     if isinstance(code, int):  # what a command exits with; those that end well return nothing
         sys.exit(code)

@@ -7,13 +7,15 @@ from typing import Any
 
 import click
 
+from omics_datastore.shown_text import printable
+
 
 def print_json(value: Any) -> None:
     """Print a value as JSON on standard output.
 
     :param value: A JSON value; dates become text.
     """
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+    click.echo(printable(json.dumps(value, indent=2, ensure_ascii=False, default=str), keep="\n"))
 
 
 def print_rows(rows: Sequence[Mapping[str, Any]], empty: str) -> None:
@@ -42,7 +44,7 @@ def print_pairs(pairs: Mapping[str, Any]) -> None:
     """
     width = max(len(name) for name in pairs)
     for name, value in pairs.items():
-        click.echo(f"{name.ljust(width)}  {_text(value)}")
+        click.echo(f"{printable(name).ljust(width)}  {_text(value)}")
 
 
 def say(message: str) -> None:
@@ -50,7 +52,7 @@ def say(message: str) -> None:
 
     :param message: One line.
     """
-    click.echo(message, file=sys.stderr)
+    click.echo(printable(message, keep="\n"), file=sys.stderr)
 
 
 def _line(cells: Sequence[str], widths: Sequence[int], numeric: Sequence[bool]) -> str:
@@ -70,4 +72,4 @@ def _text(value: Any) -> str:
         return f"{value:,}"
     if isinstance(value, list | tuple):
         return ", ".join(_text(item) for item in value)
-    return str(value)
+    return printable(str(value))

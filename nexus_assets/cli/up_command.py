@@ -1,5 +1,7 @@
 """``nexus up``: the Dagster web UI and daemon on this machine, ended together."""
 
+import errno
+import ipaddress
 import os
 import signal
 import socket
@@ -20,45 +22,82 @@ from omics_datastore.errors import InputError, NexusError
 from omics_datastore.storage.layout import FEATURE_SCHEMAS, INBOX, SPECIFICATIONS
 
 _HOST = "127.0.0.1"
+_EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104 - the addresses that a warning is given for
 _STOP_SECONDS = 20.0
 _GROUP_SECONDS = 10.0
 _START_SECONDS = 120.0
 
 
 @click.command()
-@click.option("--port", default=3000, show_default=True, help="Port of the web UI on 127.0.0.1.")
-def up(port: int) -> None:
+@click.option("--port", default=3000, show_default=True, help="Port of the web UI.")
+@click.option(
+    "--host",
+    default=_HOST,
+    show_default=True,
+    help="Address the web UI listens on. Whoever reaches it may start and delete runs: it knows no users.",
+)
+@click.option("--read-only", is_flag=True, help="The web UI shows everything and changes nothing; drops are taken.")
+def up(port: int, host: str, read_only: bool) -> None:
     """Start the web UI and the daemon; Ctrl-C ends both."""
     settings = open_session(writes=True).settings
     if not settings.is_gcp:
         for folder in (INBOX, FEATURE_SCHEMAS, SPECIFICATIONS):
             (settings.root_path / folder).mkdir(parents=True, exist_ok=True)
-    _check_port(port)
+    _check_port(host, port)
     # SIGHUP is of the terminal that is closed; a script that starts this in the background has SIGINT ignored.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _stop_watching)
     if not settings.is_gcp:  # where other machines may execute runs of this instance
         _end_lost_runs()
-    processes = start_servers(settings, port)
+    processes = start_servers(settings, port, host, read_only=read_only)
     try:
-        _wait_until_it_answers(processes, port)
-        say(f"Nexus is at http://{_HOST}:{port} and watches {settings.store_root}/{INBOX}; Ctrl-C ends it.")
+        reached = _HOST if host in _EVERYWHERE else host
+        _wait_until_it_answers(processes, reached, port)
+        shown = f"[{reached}]" if ":" in reached else reached
+        say(
+            f"Nexus is at http://{shown}:{port}{', read-only,' if read_only else ''} and watches "
+            f"{settings.store_root}/{INBOX}; Ctrl-C ends it."
+        )
+        if not _is_loopback(host):
+            say(exposure(host, port, read_only=read_only))
         _watch(processes)
     finally:
         _stop(processes)
 
 
-def start_servers(settings: Settings, port: int) -> "list[subprocess.Popen[bytes]]":
+def exposure(host: str, port: int, *, read_only: bool) -> str:
+    """Say who reaches a web server that does not listen on loopback.
+
+    :param host: Address it listens on.
+    :param port: Its port.
+    :param read_only: Whether it changes nothing.
+    :return: A sentence.
+    """
+    may = "see everything" if read_only else "start and delete runs"
+    return (
+        f"It listens on {host}:{port}: whoever reaches this machine may {may}, for it knows no users; put a proxy that "
+        "does before it, or leave out --host."
+    )
+
+
+def start_servers(
+    settings: Settings, port: int, host: str = _HOST, *, read_only: bool = False
+) -> "list[subprocess.Popen[bytes]]":
     """Start the web server and the daemon, each logging into the Dagster home.
 
     :param settings: The settings; the Dagster home must be prepared.
     :param port: Port of the web server.
+    :param host: Address the web server listens on.
+    :param read_only: Whether the web UI changes nothing.
     :return: Both processes.
     """
     workspace = str(settings.dagster_path / "workspace.yaml")
     scripts = Path(sys.executable).parent
     commands = {
-        "webserver": [str(scripts / "dagster-webserver"), "-h", _HOST, "-p", str(port), "-w", workspace],
+        "webserver": [
+            *(sys.executable, "-P", "-m", "nexus_assets.web_server", "--host", host, "--port", str(port)),
+            *("--workspace", workspace, *(["--read-only"] if read_only else [])),
+        ],
         "daemon": [str(scripts / "dagster-daemon"), "run", "-w", workspace],
     }
     environment = {
@@ -77,25 +116,36 @@ def start_servers(settings: Settings, port: int) -> "list[subprocess.Popen[bytes
     return processes
 
 
-def _check_port(port: int) -> None:
-    with socket.socket() as probe:
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _check_port(host: str, port: int) -> None:
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+    except OSError as error:
+        raise InputError(f"{host!r} is no address of this machine ({error.strerror}); correct --host.") from error
+    with socket.socket(family) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((_HOST, port))
+            probe.bind((host, port))
         except OSError as error:
             raise InputError(
-                f"port {port} on {_HOST} is taken ({error.strerror}); choose another with --port."
+                f"port {port} on {host} is taken ({error.strerror}); choose another with --port."
+                if error.errno == errno.EADDRINUSE
+                else f"nothing can listen on {host}:{port} ({error.strerror}); correct --host or --port."
             ) from error
 
 
-def _wait_until_it_answers(processes: "Sequence[subprocess.Popen[bytes]]", port: int) -> None:
+def _wait_until_it_answers(processes: "Sequence[subprocess.Popen[bytes]]", host: str, port: int) -> None:
     deadline = time.monotonic() + _START_SECONDS
     while time.monotonic() < deadline:
         _check_running(processes)
-        with socket.socket() as probe:
-            probe.settimeout(1)
-            if probe.connect_ex((_HOST, port)) == 0:
-                return
+        with suppress(OSError), socket.create_connection((host, port), timeout=1):
+            return
         time.sleep(0.2)
     raise NexusError(
         f"the web UI did not answer within {_START_SECONDS:.0f} seconds; see webserver.log in the Dagster home."
@@ -128,7 +178,7 @@ def _watch(processes: "Sequence[subprocess.Popen[bytes]]") -> None:
 def _check_running(processes: "Sequence[subprocess.Popen[bytes]]") -> None:
     for process in processes:
         if process.poll() is not None:
-            name = Path(str(process.args[0])).name if isinstance(process.args, list) else "a server"
+            name = "the daemon" if "daemon" in str(process.args) else "the web server"
             raise NexusError(f"{name} ended with code {process.returncode}; see its log in the Dagster home.")
 
 

@@ -24,6 +24,7 @@ from nexus_resources.pipelines.local_job import JobRecord, TaskRecord
 from nexus_resources.pipelines.runner import PipelineRunner, Polling
 from nexus_resources.pipelines.states import JobStatus, ListedJob, PipelineState, TaskState, TaskStatus
 from omics_datastore.errors import CorruptionError
+from omics_datastore.shown_text import without_secrets
 
 _PARTIAL = ".new-"
 _KILL_SECONDS = 10.0
@@ -114,6 +115,7 @@ class LocalPipelines(PipelineRunner):
                     stdout=log,
                     stderr=subprocess.STDOUT,
                     start_new_session=True,
+                    env=without_secrets(dict(os.environ)),  # a task reads files of others, and needs none
                     pass_fds=(child_lock, tasks_lock),
                 )
         finally:

@@ -29,6 +29,7 @@ from nexus_resources.pipelines.local_job import (
     read_spec,
     write_record,
 )
+from omics_datastore.shown_text import masked
 
 _COLOUR = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_]+")
@@ -125,7 +126,7 @@ def run_task(command: list[str], environment: dict[str, str], ledger: Ledger) ->
     )
     with process, (ledger.folder / task.log).open("w", encoding="utf-8", buffering=1) as log:
         for line in process.stdout or ():
-            text = _COLOUR.sub("", line)
+            text = masked(_COLOUR.sub("", line))
             log.write(text)
             sys.stdout.write(f"[{task.name}] {text}")
             sys.stdout.flush()

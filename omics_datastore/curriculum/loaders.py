@@ -1,5 +1,6 @@
 """Ready programs that load a curriculum, for its release. The folder is left to the reader to fill in."""
 
+import json
 from itertools import accumulate
 
 from omics_datastore.curriculum.plan_model import CurriculumPlan
@@ -132,10 +133,12 @@ def placed_loader(release: CurriculumRelease, library: str, store: ObjectStore, 
     first = next(shard.file for shard in release.shards if split in (None, shard.split))
     if library == "anndata" and address.startswith("gs://") and first.endswith(".h5ad"):
         # anndata opens files, not addresses.
-        return _ANNDATA_BUCKET.format(folder=address, first_name=first.rpartition("/")[2]).strip()
+        return _ANNDATA_BUCKET.format(
+            folder=json.dumps(address, ensure_ascii=False)[1:-1], first_name=first.rpartition("/")[2]
+        ).strip()
     if library not in loaders:
         raise InputError(f"{release.name} is not loaded with {library!r}; there are {', '.join(loaders)}.")
-    return loaders[library].replace(f'"{folder}"', f'"{address}"').strip()
+    return loaders[library].replace(f'"{folder}"', json.dumps(address, ensure_ascii=False)).strip()
 
 
 def _split_of(release: CurriculumRelease, split: str) -> ReleasedSplit:

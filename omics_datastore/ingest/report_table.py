@@ -6,11 +6,11 @@ from typing import Any
 
 from omics_datastore.errors import InputError
 from omics_datastore.ingest.validation_report import ValidationReport, read_validation_report
+from omics_datastore.shown_text import spreadsheet_text
 from omics_datastore.storage.layout import REPORTS, report_csv_key
 from omics_datastore.storage.object_store import ObjectStore
 
 COLUMNS = ("file", "status", "rule", "severity", "message", "ingest_id", "cells", "features", "nonzeros")
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
 def report_rows(report: ValidationReport) -> list[dict[str, Any]]:
@@ -39,7 +39,7 @@ def report_rows(report: ValidationReport) -> list[dict[str, Any]]:
 def report_csv(report: ValidationReport) -> str:
     """Write a report as CSV.
 
-    Text that a spreadsheet would take for a formula gets an apostrophe before it, as OWASP advises ("CSV injection").
+    Text that a spreadsheet would take for a formula gets an apostrophe before it.
 
     :param report: The report.
     :return: The CSV with a header.
@@ -119,4 +119,4 @@ def read_named_report(store: ObjectStore, dataset: str) -> ValidationReport:
 
 
 def _neutral(value: Any) -> Any:
-    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
+    return spreadsheet_text(value) if isinstance(value, str) else value

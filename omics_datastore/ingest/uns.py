@@ -8,6 +8,7 @@ import numpy as np
 from omics_datastore.ingest.manifest import Finding
 from omics_datastore.ingest.source_file import refuse_damage
 from omics_datastore.keys import canonical_json
+from omics_datastore.shown_text import masked
 
 _MAX_BYTES = 2**20
 _MAX_DEPTH = 8
@@ -71,7 +72,9 @@ def _value(node: Any, depth: int) -> Any:
 
 def _json(value: Any) -> Any:
     if isinstance(value, bytes):
-        return value.decode("utf-8", "replace")
+        value = value.decode("utf-8", "replace")
+    if isinstance(value, str):
+        return masked(value)
     if isinstance(value, np.ndarray):
         return [_json(item) for item in value.tolist()]
     if isinstance(value, np.generic):
@@ -80,4 +83,4 @@ def _json(value: Any) -> Any:
         return [_json(item) for item in value]
     if isinstance(value, float) and not np.isfinite(value):
         return None
-    return value if isinstance(value, str | int | float | bool) or value is None else str(value)
+    return value if isinstance(value, int | float | bool) or value is None else str(value)

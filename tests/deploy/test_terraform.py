@@ -20,6 +20,7 @@ from tests.emulators.terraform.provider import providers
 AGREED = [
     *("DEPLOYMENT", "ROOT", "PROJECT", "LOCATION", "REGION", "BIGQUERY_DATASET", "WORKER_IMAGE", "SERVICE_ACCOUNT"),
     *("SPOT", "MACHINES", "MAXIMUM_BYTES_BILLED", "LABELS", "DAGSTER_HOME", "CLIENT_CALLS"),
+    "WEB_ADDRESS",
 ]
 FILES = sorted(SOURCE.glob("*.tf"))
 TEXT = "\n".join(path.read_text() for path in FILES)
@@ -183,6 +184,12 @@ def test_containers(plan: dict[str, Any]) -> None:
     assert len(starts) == 4
     operators, viewers = (f'google_cloud_run_v2_service.web["{who}"]' for who in ("operators", "viewers"))
     assert starts[viewers] == [*starts[operators], "--read-only"]
+    assert starts[operators][:4] == ["python", "-P", "-m", "nexus_assets.web_server"]
+    told = [{entry["name"]: entry.get("value") for entry in containers[web]["env"]} for web in (operators, viewers)]
+    assert [names["NEXUS_WEB_ADDRESS"] for names in told] == [
+        "https://nexus.example.org",
+        "https://view.nexus.example.org",
+    ]
     assert starts["google_cloud_run_v2_worker_pool.daemon"][:2] == ["dagster-daemon", "run"]
     assert starts["google_cloud_run_v2_job.run"][0] == "dagster"
     accounts = {address: str(made["service_account"]).split("@")[0] for address, made in containers.items()}

@@ -130,17 +130,19 @@ def _lives(pid: int) -> bool:
 
 @contextmanager
 def web_server(home: Path, environment: dict[str, str]) -> Iterator[str]:
-    """Run Dagster's web server over the location of the tests; its log is in the Dagster home."""
+    """Run the web server over the location of the tests; its log is in the Dagster home."""
     (home / "workspace.yaml").write_text(
         "load_from: [{python_module: {module_name: tests.nexus_assets.vertex_location, location_name: nexus}}]\n"
     )
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = str(probe.getsockname()[1])
-    program = str(Path(sys.executable).with_name("dagster-webserver"))
     with (home / "webserver.log").open("wb") as log:
         process = subprocess.Popen(
-            [program, "-h", "127.0.0.1", "-p", port, "-w", str(home / "workspace.yaml")],
+            [
+                *(sys.executable, "-P", "-m", "nexus_assets.web_server"),
+                *("--port", port, "--workspace", str(home / "workspace.yaml")),
+            ],
             env=environment,
             stdout=log,
             stderr=log,

@@ -8,6 +8,7 @@ import dagster as dg
 
 from nexus_assets.defs.curriculum.extract import EXTRACT
 from nexus_assets.defs.curriculum.plan import PLAN
+from nexus_assets.markdown_text import markdown_list, markdown_program
 from nexus_assets.partitions import CURRICULA
 from nexus_assets.pipeline_run import request_writer, run_pipeline
 from nexus_assets.policy import AssetResult, blocking_check, check_result, input_failures
@@ -76,7 +77,7 @@ def release(context: dg.AssetExecutionContext, store: StoreResource, pipelines: 
                 [split.model_dump(include={"name", "cells", "shards", "extract_metadata"}) for split in made.splits]
             ),
             "sources": table([ingest.model_dump(exclude={"citation"}) for ingest in made.ingests]),
-            "citations": dg.MetadataValue.md("\n".join(f"* {citation}" for citation in made.citations) or "none"),
+            "citations": dg.MetadataValue.md(markdown_list(made.citations)),
         },
         data_version=made.specification_digest[:16],
         checks=[check],
@@ -84,4 +85,4 @@ def release(context: dg.AssetExecutionContext, store: StoreResource, pipelines: 
 
 
 def _program(source: str) -> dg.MetadataValue:
-    return dg.MetadataValue.md(f"```python\n{source}\n```")
+    return dg.MetadataValue.md(markdown_program(source, "python"))
