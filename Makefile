@@ -6,6 +6,9 @@ INSTALLED := $(VENV)/.installed
 QUIET := --quiet --disable-pip-version-check
 PIP := $(BIN)/python -m pip
 UV := $(BIN)/uv pip install --quiet
+HASHED := --constraint hashes.txt --build-constraint hashes.txt
+# What looks at what is installed, from outside.
+AUDIT := .venvs/audit
 # The BigQuery emulator pins other libraries, so it has an environment of its own.
 BIGQUERY := .venv-bigquery
 BIGQUERY_PINS := tests/emulators/bigquery/constraints.txt tests/emulators/bigquery/local_bigquery.txt
@@ -19,7 +22,7 @@ PYTHON312 ?= python3.12
 # The tests start hundreds of Python processes, which would compile every module of Nexus again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo gcp-demo test lint types unit cellxgene test-cellxgene test-training test-faults test-browser pipelines docs site rates bench images pins up clean
+.PHONY: demo gcp-demo sbom audit test lint types unit cellxgene test-cellxgene test-training test-faults test-browser pipelines docs site rates bench images pins up clean
 .DELETE_ON_ERROR:
 
 demo: $(INSTALLED)
@@ -103,16 +106,43 @@ REPEATS ?= 3
 bench: $(INSTALLED)
 	$(BIN)/python -m benchmarks.speed --cells $(CELLS) --files $(FILES) --repeats $(REPEATS) $(ARGS)
 
-# The pins of constraints.txt from the ranges of pyproject.toml.
+# The pins of constraints.txt from the ranges of pyproject.toml, and the SHA-256 of every file of each in hashes.txt.
+COMPILE := $(BIN)/uv pip compile --quiet --no-header --no-annotate
 pins: $(INSTALLED)
-	$(BIN)/uv pip compile --quiet --no-header --no-annotate --extra dev --output-file constraints.txt pyproject.toml
+	$(COMPILE) --extra dev --output-file constraints.txt pyproject.toml
+	$(COMPILE) --extra dev --generate-hashes --constraint constraints.txt --output-file hashes.txt pyproject.toml
+	$(COMPILE) --generate-hashes --output-file deploy/audit.txt deploy/audit.in
+
+# What the two images have in them, as CycloneDX: sbom/platform.json and sbom/worker.json. They are installed as the
+# images are, in environments of their own.
+sbom: $(AUDIT)/.installed
+	mkdir -p sbom
+	for image in platform worker; do \
+		$(PYTHON) -m venv --clear --without-pip .venvs/$$image \
+		&& $(UV) --python .venvs/$$image/bin/python $(HASHED) \
+			"$$(test $$image = worker && echo . || echo '.[platform]')" \
+		&& $(AUDIT)/bin/cyclonedx-py environment --output-reproducible --pyproject pyproject.toml \
+			--output-file sbom/$$image.json .venvs/$$image/bin/python || exit 1; \
+	done
+
+# What is known of the pins against advisories: asks PyPI, so it needs the network. `make test` does the rest of an audit.
+audit: $(AUDIT)/.installed
+	$(AUDIT)/bin/pip-audit --strict --disable-pip --require-hashes --requirement hashes.txt
+
+$(AUDIT)/.installed: deploy/audit.txt $(INSTALLED)
+	$(PYTHON) -m venv --clear --without-pip $(AUDIT)
+	$(UV) --python $(AUDIT)/bin/python --require-hashes --requirement deploy/audit.txt
+	touch $@
 
 # uv is five times faster than pip, which does it where uv cannot, behind an index that only pip is told of for example.
-$(INSTALLED): pyproject.toml constraints.txt
+# Both take only files whose SHA-256 is in hashes.txt, uv itself first.
+$(INSTALLED): pyproject.toml constraints.txt hashes.txt
 	$(PYTHON) -m venv $(VENV)
-	$(PIP) install $(QUIET) --constraint constraints.txt uv
-	$(UV) --python $(BIN)/python --constraint constraints.txt --editable '.[dev]' \
-		|| $(PIP) install $(QUIET) --constraint constraints.txt --editable '.[dev]'
+	sed -n '/^uv==/,/[^\]$$/p' hashes.txt > $(VENV)/uv.txt
+	$(PIP) install $(QUIET) --require-hashes --requirement $(VENV)/uv.txt
+	$(UV) --python $(BIN)/python $(HASHED) --editable '.[dev]' \
+		|| { $(PIP) install $(QUIET) --require-hashes --requirement hashes.txt \
+			&& $(PIP) install $(QUIET) --no-deps --no-build-isolation --editable .; }
 	touch $@
 
 $(BIGQUERY)/.installed: $(BIGQUERY_PINS) $(INSTALLED)

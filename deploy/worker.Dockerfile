@@ -4,12 +4,15 @@ ARG PYTHON_DIGEST
 
 FROM python:3.11-slim-bookworm@${PYTHON_DIGEST} AS build
 WORKDIR /src
-RUN python -m venv /opt/nexus
-COPY pyproject.toml constraints.txt README.md LICENSE ./
+RUN python -m venv --without-pip /opt/nexus
+COPY pyproject.toml hashes.txt README.md LICENSE ./
 COPY omics_datastore omics_datastore
 COPY kfp_components kfp_components
-RUN /opt/nexus/bin/pip install --no-cache-dir --constraint constraints.txt . \
-    && /opt/nexus/bin/pip check
+# Only files whose SHA-256 is in hashes.txt are taken, uv itself first.
+RUN sed -n '/^uv==/,/[^\\]$/p' hashes.txt > uv.txt \
+    && python -m pip install --no-cache-dir --require-hashes --requirement uv.txt \
+    && uv pip install --no-cache --python /opt/nexus/bin/python --constraint hashes.txt --build-constraint hashes.txt . \
+    && uv pip check --python /opt/nexus/bin/python
 
 # The validator of the CELLxGENE schema, for datasets whose sidecar asks for it: 1 GB, so only with CELLXGENE=with.
 FROM python:3.11-slim-bookworm@${PYTHON_DIGEST} AS cellxgene
@@ -19,7 +22,7 @@ COPY deploy/cellxgene-constraints.txt ./
 RUN mkdir /opt/cellxgene \
     && if [ "$CELLXGENE" = with ]; then \
         python -m venv /opt/cellxgene \
-        && /opt/cellxgene/bin/pip install --no-cache-dir --constraint cellxgene-constraints.txt cellxgene-schema \
+        && /opt/cellxgene/bin/pip install --no-cache-dir --require-hashes --requirement cellxgene-constraints.txt \
         && /opt/cellxgene/bin/pip check; \
     fi
 

@@ -14,7 +14,7 @@ SECRET_VARIABLES = ("NEXUS_WEBHOOK", "DAGSTER_POSTGRES_PASSWORD", "PGPASSWORD")
 MASK = "***"
 _SHORTEST = 6
 """Characters of a secret that is masked wherever it stands; a shorter one would mask ordinary words."""
-_USER = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://)[^\s/?#\"'<>]+@")
+_USER = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*:/{1,2})[^\s/?#\"'<>]+@")
 _PARAMETER = re.compile(
     r"([?&;#](?:[\w.-]*(?:signature|credential|token|secret|passw|api[_-]?key|accessid|accesskeyid|session)[\w.-]*"
     r"|sig|key|auth|code)=)[^&;\s\"'<>)\]}]+",
@@ -36,7 +36,7 @@ def masked(text: str) -> str:
         secret = os.environ.get(name, "")
         if len(secret) >= _SHORTEST:
             text = text.replace(secret, MASK)
-    if "://" in text:
+    if ":/" in text:  # as a path, an address has lost a slash
         text = _USER.sub(rf"\1{MASK}@", text)
     if "=" in text:
         text = _PARAMETER.sub(rf"\1{MASK}", text)

@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from omics_datastore.storage.cloud_storage import CloudStore
-from tests.emulators.cloud import BUCKET, EmulatedCloud
+from tests.deploy.storage_grants import granted_permissions
+from tests.emulators.cloud import BUCKET, WORKER_HOST, EmulatedCloud
+from tests.emulators.storage.permissions import needed_permissions
 
 NEXUS = str(Path(sys.executable).with_name("nexus"))
 CELLS = "400"
@@ -38,6 +40,15 @@ def test_the_whole_way(
     assert run(environment, sys.executable, "-W", "ignore", "-c", program, folder=tmp_path).startswith(f"{CELLS} ")
     counted = json.loads(run(environment, NEXUS, "cells", "count", "--json", folder=tmp_path))
     assert counted["cells"] == int(CELLS)
+
+    asked = cloud.storage.requests_by_host()
+    assert set(asked) == {"127.0.0.1", WORKER_HOST}
+    # What was asked in the whole way is what each account may ask, no more; deleting is of purge and of retries.
+    for host, account in (("127.0.0.1", "dagster"), (WORKER_HOST, "worker")):
+        granted = granted_permissions(account)
+        needed = needed_permissions(asked[host])
+        assert needed <= granted, account
+        assert granted - needed <= {"update", "delete"}, account
 
     for name, value in cloud.hosts.items():
         monkeypatch.setenv(name, value)

@@ -108,10 +108,9 @@ resource "google_storage_bucket_iam_member" "data_objects" {
 
 # Where a bucket is, for the doctor: the one thing of a bucket that objectUser does not show.
 resource "google_storage_bucket_iam_member" "data_bucket" {
-  for_each = { dagster = local.dagster, worker = local.worker }
-  bucket   = google_storage_bucket.data.name
-  role     = "roles/storage.legacyBucketReader"
-  member   = each.value
+  bucket = google_storage_bucket.data.name
+  role   = "roles/storage.legacyBucketReader"
+  member = local.dagster
 }
 
 resource "google_storage_bucket_iam_member" "viewer_data" {

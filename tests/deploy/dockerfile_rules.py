@@ -19,7 +19,17 @@ def broken_rules(dockerfile: str) -> list[str]:
         if word == "COPY" and rest.split()[0] == ".":
             broken.append("the whole folder is copied")
         if word == "RUN" and "pip install" in rest:
-            broken += [f"pip install without {flag}" for flag in ("--no-cache-dir", "--constraint") if flag not in rest]
+            broken += _unhashed(rest)
         if word in ("ENV", "ARG") and re.search(r"(TOKEN|SECRET|PASSWORD|KEY)\b", rest):
             broken.append(f"{word} {rest.split('=')[0]}: a secret in a layer")
+    return broken
+
+
+def _unhashed(command: str) -> list[str]:
+    """Return what an installation lacks: pip takes nothing without a hash, uv nothing that differs from the lock."""
+    broken = []
+    for part in re.findall(r"[^&;]*pip install[^&;]*", command):
+        flags = ["--no-cache", "--constraint hashes.txt", "--build-constraint hashes.txt"]
+        flags = flags if " uv pip" in f" {part.strip()}" else ["--no-cache-dir", "--require-hashes"]
+        broken += [f"pip install without {flag}" for flag in flags if flag not in f"{part} "]
     return broken

@@ -46,7 +46,9 @@ def test_the_rules_can_be_broken() -> None:
     for old, new in (
         ("@${PYTHON_DIGEST}", ""),
         ("USER 10001", "USER root"),
-        ("--constraint constraints.txt ", ""),
+        (" --constraint hashes.txt ", " "),
+        ("--build-constraint hashes.txt ", ""),
+        ("--require-hashes ", ""),
         ("--no-cache-dir ", ""),
         ("COPY nexus_assets nexus_assets", "COPY . ."),
         ("COPY nexus_assets nexus_assets", "ADD nexus_assets nexus_assets"),

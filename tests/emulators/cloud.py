@@ -18,6 +18,8 @@ from tests.emulators.storage.client import StorageEmulator
 PROJECT = "nexus-emulated"
 LOCATION = "EU"
 BUCKET = "nexus-emulated-bucket"
+WORKER_HOST = "localhost"
+"""The name by which workers call Cloud Storage; others say 127.0.0.1."""
 _ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -30,6 +32,7 @@ class EmulatedCloud:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._opened = ExitStack()
+        self.storage: StorageEmulator
         self.hosts: dict[str, str] = {}
         self.vertex = ""
 
@@ -37,9 +40,11 @@ class EmulatedCloud:
         with ExitStack() as opened:
             storage = opened.enter_context(StorageEmulator())
             storage.make_bucket(BUCKET, LOCATION)
+            storage.expect()  # the bucket is made by whoever deploys
             (self._folder / "bigquery").mkdir(parents=True)
             bigquery = start_bigquery(self._folder / "bigquery")
             bigquery.load_from(storage.address)
+            self.storage = storage
             self.hosts = {"STORAGE_EMULATOR_HOST": storage.address, **bigquery.environment()}
             vertex = self._start_vertex()
             opened.callback(_end, vertex)
@@ -78,12 +83,19 @@ class EmulatedCloud:
         }
 
     def _start_vertex(self) -> "subprocess.Popen[str]":
+        # Workers call Cloud Storage by another name, so that what they ask of it can be told from what Dagster asks.
+        worker = {"STORAGE_EMULATOR_HOST": self.hosts["STORAGE_EMULATOR_HOST"].replace("127.0.0.1", WORKER_HOST)}
         folder = self._folder / "vertex"
         folder.mkdir()
         command = [sys.executable, "-m", "tests.emulators.vertex", "--folder", str(folder)]
         with (self._folder / "vertex.txt").open("w") as log:
             return subprocess.Popen(
-                command, cwd=_ROOT, env={**os.environ, **self.hosts}, stdout=subprocess.PIPE, stderr=log, text=True
+                command,
+                cwd=_ROOT,
+                env={**os.environ, **self.hosts, **worker},
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
             )
 
 

@@ -59,7 +59,7 @@ def test_markdown_shows_a_text_as_it_is(text: str) -> None:
 def test_hostile_text(text: str) -> None:
     assert shown(markdown_text(text)) == printable(" ".join(text.split()))
     assert shown(markdown_link(text, "javascript:alert(1)")) == printable(" ".join(text.split()))
-    cells = table([{text: text}]).value  # type: ignore[attr-defined]
+    cells = table([{text: text}]).value
     assert cells.records[0].data[text] == printable(text)
     result = check_result("rows", ["warehouse", "cell_info"], passed=False, reason=text)
     assert result.metadata["reason"].value == printable(text)

@@ -12,6 +12,7 @@ from omics_datastore.shown_text import SECRET_VARIABLES, masked, printable, spre
 HIDDEN = [
     "https://user:{}@host/a.h5ad",
     "gs://{}@bucket/a",
+    "https:/user:{}@host/a.h5ad",
     "postgresql+psycopg2://dagster:p@{}@10.0.0.3:5432/dagster",
     "https://host/a.h5ad?X-Goog-Algorithm=GOOG4&X-Goog-Signature={}&x=1",
     "https://host/a?X-Goog-Credential={}",

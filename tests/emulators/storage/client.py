@@ -42,6 +42,11 @@ class StorageEmulator:
         listed: list[str] = self._ask("GET", CONTROL, None)
         return listed
 
+    def requests_by_host(self) -> dict[str, list[str]]:
+        """Return the same requests by the name that the emulator was called by."""
+        found: dict[str, list[str]] = self._ask("GET", f"{CONTROL}?host=", None)
+        return found
+
     def make_bucket(self, name: str, location: str = "EU") -> None:
         """Make an empty bucket."""
         self._ask("POST", "/storage/v1/b?project=test", {"name": name, "location": location})

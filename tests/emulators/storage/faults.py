@@ -40,17 +40,19 @@ class Faults:
         self._lock = threading.Lock()
         self._faults: list[Fault] = []
         self.requests: list[str] = []
+        self.by_host: dict[str, list[str]] = {}
 
     def replace(self, faults: list[Fault]) -> None:
         """Forget all faults and requests, and expect these faults."""
         with self._lock:
-            self._faults, self.requests = faults, []
+            self._faults, self.requests, self.by_host = faults, [], {}
 
     def of(self, request: Exchange) -> Fault | None:
         """Note a request; return the fault it meets."""
         with self._lock:
             line = f"{request.method} {request.path}"
             self.requests.append(line)
+            self.by_host.setdefault(request.headers.get("Host", "").partition(":")[0], []).append(line)
             for fault in self._faults:
                 if fault.times <= 0 or not re.search(fault.request, line):
                     continue

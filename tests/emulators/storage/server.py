@@ -14,7 +14,7 @@ from tests.emulators.storage.faults import Fault, Faults, changed
 from tests.emulators.storage.strict import QuickStorage, answer
 
 CONTROL = "/_emulator"
-"""GET lists the requests since the last POST; POST takes a list of faults."""
+"""GET lists the requests since the last POST, with ``?host=`` by the name they were sent to; POST takes faults."""
 
 
 class StorageServer(ThreadingHTTPServer):
@@ -76,7 +76,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _controlled(self, request: Exchange) -> Answer:
         if request.method == "POST":
             self.server.faults.replace([Fault(**fault) for fault in json.loads(request.body)])
-        return Answer.of(self.server.faults.requests)
+        return Answer.of(self.server.faults.by_host if "host" in request.query else self.server.faults.requests)
 
     def _body(self) -> bytes:
         if "chunked" not in self.headers.get("Transfer-Encoding", ""):

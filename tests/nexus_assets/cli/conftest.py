@@ -15,6 +15,17 @@ from nexus_assets.cli.main import main
 from tests.conftest import shared_folder
 from tests.nexus_assets.world import make_source
 
+CANARY = "canary-7f3a"
+"""Part of every secret that the used root was made with; it must be nowhere in it."""
+SECRETS = {
+    "NEXUS_WEBHOOK": f"http://127.0.0.1:9/services/{CANARY}-webhook",
+    "DAGSTER_POSTGRES_PASSWORD": f"{CANARY}-postgres",
+    "NEXUS_WEB_ADDRESS": f"https://somebody:{CANARY}-web@nexus.example",
+    "NEXUS_SOURCE_URL": f"https://{CANARY}-code@git.example/nexus/blob/main",
+}
+CITATION = (
+    f"Data at https://{CANARY}-user@host.example/a.h5ad?X-Goog-Signature={CANARY}-signature&v=1 <b>*of the lab*</b>"
+)
 SPECIFICATION = "name: all\nbin_size: 4\nobs_columns: [tissue, donor_id]\nfeatures: union\n"
 
 
@@ -89,10 +100,13 @@ def _use(folder: Path) -> dict[str, Outcome]:
     (folder / "lung").mkdir()
     make_source(6, (1, 2, 3), 1).write_h5ad(folder / "lung/a.h5ad")
     make_source(5, (2, 3, 4, 5), 2).write_h5ad(folder / "lung/b.h5ad")
-    make_source(4, (1, 2), 3, tissue="heart").write_h5ad(folder / "heart.h5ad")
+    heart = make_source(4, (1, 2), 3, tissue="heart")
+    heart.uns["citation"] = CITATION
+    heart.write_h5ad(folder / "heart.h5ad")
     (folder / "all.yaml").write_text(SPECIFICATION)
     (folder / "genes.csv").write_text("ensembl_id,symbol\nENSG00000000005,E\nENSG00000000001,A\n")
     before = dict(os.environ)
+    os.environ.update(SECRETS)
     outcomes = {
         "ingest": nexus("ingest", folder / "lung", folder / "heart.h5ad", "--json"),
         "schema": nexus("schema", "add", "mine", folder / "genes.csv"),

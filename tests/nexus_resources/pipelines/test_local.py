@@ -51,12 +51,14 @@ def _gone(pid: int) -> bool:
 
 
 def test_parameters_arrive_unchanged_and_nothing_but_the_record_and_the_logs_stays(
-    runner: LocalPipelines, shell_pipeline: str, tmp_path: Path
+    runner: LocalPipelines, shell_pipeline: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("NEXUS_WEBHOOK", "https://hooks.example/a-secret")
     kept = tmp_path / "python3 data"
     kept.mkdir()
     (kept / "mine.txt").write_text("mine")
-    code = f"print('\\x1b[91mfrom', {str(kept)!r}, 'python3\\x1b[0m')"
+    code = f"print('\\x1b[91mfrom', {str(kept)!r}, 'python3\\x1b[0m')\nimport os\n"
+    code += "print('webhook', os.environ.get('NEXUS_WEBHOOK'), 'fetched https://me:' + 'a-secret' + '@host')"
     result = runner.run(_job(shell_pipeline, code))
     folder = tmp_path / "jobs" / result.job_id
     assert sorted(path.name for path in folder.iterdir()) == [
@@ -66,6 +68,7 @@ def test_parameters_arrive_unchanged_and_nothing_but_the_record_and_the_logs_sta
     assert f"\nfrom {kept} python3\n" in task_log.read_text()
     assert task_log.parent == folder / "tasks"
     assert f"[python_job[0]] from {kept} python3" in (folder / "log.txt").read_text()
+    assert "webhook None fetched https://***@host\n" in task_log.read_text()
     assert "\x1b" not in (folder / "log.txt").read_text() + task_log.read_text()
     assert (kept / "mine.txt").read_text() == "mine"
     assert result.tasks[0].minutes is not None
