@@ -33,8 +33,8 @@ def licence_families(distribution: metadata.Distribution) -> set[str]:
     :return: Families; none when it says nothing that is known.
     """
     about = distribution.metadata
-    said = [about.get("License-Expression") or ""]
-    if not said[0]:
+    said = about.get_all("License-Expression") or []
+    if not said:
         said = [line for line in about.get_all("Classifier") or [] if line.startswith("License")]
-        said.append((about.get("License") or "").partition("\n")[0])
+        said += [text.partition("\n")[0] for text in about.get_all("License") or []]
     return {family for family, form in _FAMILIES.items() if re.search(form, " ".join(said))}

@@ -51,7 +51,7 @@ def test_nothing_else_is_installed() -> None:
 
 def test_licences() -> None:
     families = {
-        canonicalize_name(found.metadata["Name"]): licence_families(found) for found in metadata.distributions()
+        str(canonicalize_name(found.metadata["Name"])): licence_families(found) for found in metadata.distributions()
     }
     unknown = [name for name, found in families.items() if not found]
     assert unknown == []
