@@ -106,11 +106,12 @@ resource "google_storage_bucket_iam_member" "data_objects" {
   member   = each.value
 }
 
-# Where a bucket is, for the doctor: the one thing of a bucket that objectUser does not show.
+# Whether and where a bucket is: the one thing of a bucket that objectUser does not show. Reads of what is missing ask.
 resource "google_storage_bucket_iam_member" "data_bucket" {
-  bucket = google_storage_bucket.data.name
-  role   = "roles/storage.legacyBucketReader"
-  member = local.dagster
+  for_each = { dagster = local.dagster, worker = local.worker }
+  bucket   = google_storage_bucket.data.name
+  role     = "roles/storage.legacyBucketReader"
+  member   = each.value
 }
 
 resource "google_storage_bucket_iam_member" "viewer_data" {
