@@ -43,12 +43,12 @@ def test_the_whole_way(
 
     asked = cloud.storage.requests_by_host()
     assert set(asked) == {"127.0.0.1", WORKER_HOST}
-    # What was asked in the whole way is what each account may ask, no more; deleting is of purge and of retries.
+    # What was asked in the whole way is what each account may ask, no more; others delete (purge) and list.
     for host, account in (("127.0.0.1", "dagster"), (WORKER_HOST, "worker")):
         granted = granted_permissions(account)
         needed = needed_permissions(asked[host])
         assert needed <= granted, account
-        assert granted - needed <= {"update", "delete"}, account
+        assert granted - needed <= {"update", "delete", "list"}, account
 
     for name, value in cloud.hosts.items():
         monkeypatch.setenv(name, value)
