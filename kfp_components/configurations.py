@@ -24,12 +24,20 @@ class TaskConfig(BaseModel):
     workers: int = Field(1, gt=0, description="Threads a task may use.")
 
 
-class IngestTaskConfig(TaskConfig):
-    """Source files of one dataset that one task reads; used to make ingest files and to validate only."""
+class DatasetSources(BaseModel):
+    """Source files of a dataset, and how they are read."""
+
+    model_config = ConfigDict(extra="forbid")
 
     dataset: str
     sources: list[SourceFile]
     config: DatasetConfig
+
+
+class IngestTaskConfig(TaskConfig):
+    """Source files that one task reads, of one or several datasets; used to make ingest files and to validate only."""
+
+    datasets: list[DatasetSources]
     parquet: ParquetLayout = ParquetLayout()
     cellxgene: CellxgeneEnvironment | None = Field(None, description="Where cellxgene-schema is, if it is asked for.")
 
@@ -47,7 +55,6 @@ class LoadTaskConfig(TaskConfig):
     """
 
     warehouse_uri: str
-    dataset: str
     ingest_ids: list[str] = []
     create_result_keys: list[str] = []
 

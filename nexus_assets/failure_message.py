@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import dagster as dg
 
+from nexus_assets.batches import RANGE_END, RANGE_START
 from nexus_assets.markdown_text import web_link
 from nexus_assets.policy import PARTITION, PIPELINE_LINK, REQUESTED_BY
 from omics_datastore.shown_text import masked
@@ -23,7 +24,9 @@ def failure_message(
     :param web_address: Address of the web UI; none when empty.
     :return: A JSON object with ``text``, and ``blocks`` for who shows more than text.
     """
-    partition = run.tags.get(PARTITION)
+    partition = run.tags.get(PARTITION) or "…".join(
+        run.tags[tag] for tag in (RANGE_START, RANGE_END) if tag in run.tags
+    )
     title = f"{run.job_name} failed" + (f" for {partition}" if partition else "")
     facts = [f"asked for by {_escaped(run.tags.get(REQUESTED_BY, 'somebody'))}"]
     if web := web_link(web_address):

@@ -1,6 +1,6 @@
 """The partitions of the assets. Dagster does not check dynamic keys; :func:`add_partition` does."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import dagster as dg
 
@@ -37,4 +37,17 @@ def add_partition(instance: dg.DagsterInstance, partitions: dg.DynamicPartitions
     :param key: The key.
     :raise InputError: When it breaks the rule of its kind.
     """
-    instance.add_dynamic_partitions(str(partitions.name), [check_partition(partitions, key)])
+    add_partitions(instance, partitions, [key])
+
+
+def add_partitions(
+    instance: dg.DagsterInstance, partitions: dg.DynamicPartitionsDefinition, keys: Sequence[str]
+) -> None:
+    """Add the partitions that are not there yet, one after the other in the order of all.
+
+    :param instance: Dagster instance.
+    :param partitions: One of the definitions of this file.
+    :param keys: The keys.
+    :raise InputError: When one breaks the rule of its kind; none is added then.
+    """
+    instance.add_dynamic_partitions(str(partitions.name), [check_partition(partitions, key) for key in keys])

@@ -8,6 +8,7 @@ import dagster as dg
 from dagster import DagsterExecutionInterruptedError, DagsterRunStatus
 
 from kfp_components.progress import Progress
+from nexus_assets.batches import batch_name
 from nexus_assets.instance_id import instance_id
 from nexus_assets.policy import DRY_RUN, PIPELINE_JOB, PIPELINE_LINK, input_failure, input_failures
 from nexus_assets.run_metadata import METADATA_JOB
@@ -40,12 +41,13 @@ def request_writer(
     :return: The writer.
     """
     run = context.run
-    identity = JobIdentity(run.root_run_id or run.run_id, step, context.partition_key)
+    partition = batch_name(context.partition_keys)
+    identity = JobIdentity(run.root_run_id or run.run_id, step, partition)
     memory = pipelines.task_memory_bytes
     spread = Spread(pipelines.tasks, pipelines.workers, memory, tasks_share_cores=pipelines.tasks_share_cores)
     labels = {
         INSTANCE: instance_id(context.instance),
-        PARTITION: context.partition_key,
+        PARTITION: partition,
         ROOT_RUN: identity.root_run,
         RUN: run.run_id,
         STEP: step,
@@ -107,8 +109,9 @@ def _retry(context: dg.AssetExecutionContext, pipelines: PipelinesResource, erro
 
 
 def _consumed_ids(context: dg.AssetExecutionContext, asset: list[str]) -> set[str]:
+    keys = list(context.partition_keys)
     records = context.instance.fetch_materializations(
-        dg.AssetRecordsFilter(asset_key=dg.AssetKey(asset), asset_partitions=[context.partition_key]), limit=1
+        dg.AssetRecordsFilter(asset_key=dg.AssetKey(asset), asset_partitions=keys), limit=len(keys)
     ).records
     found: set[str] = set()
     for record in records:

@@ -90,8 +90,9 @@ def os_user() -> str:
         return "unknown"
 
 
+KIND = "kind"
+"""Metadata of a failure: :data:`INPUT_KIND` when somebody's input is at fault."""
 INPUT_KIND = "input"
-_KIND = "kind"
 
 
 def input_failure(message: str) -> dg.Failure:
@@ -100,7 +101,7 @@ def input_failure(message: str) -> dg.Failure:
     :param message: What is wrong and how to mend it.
     :return: A failure without retries, marked for the command line.
     """
-    return dg.Failure(message, metadata={_KIND: INPUT_KIND}, allow_retries=False)
+    return dg.Failure(message, metadata={KIND: INPUT_KIND}, allow_retries=False)
 
 
 @contextmanager
@@ -122,5 +123,5 @@ def is_input_failure(failure: dg.Failure | UserFailureData) -> bool:
     :param failure: The failure, or its record in the event log.
     :return: Whether it was.
     """
-    kind = failure.metadata.get(_KIND)
+    kind = failure.metadata.get(KIND)
     return kind is not None and kind.value == INPUT_KIND

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
-from kfp_components.configurations import IngestTaskConfig, IngestTaskResult
+from kfp_components.configurations import DatasetSources, IngestTaskConfig, IngestTaskResult
 from kfp_components.messages import TaskMessages
 from kfp_components.progress import ProgressWriter
 from kfp_components.tasks.task import run_task
@@ -12,7 +12,7 @@ from omics_datastore.ingest.cellxgene_gate import CellxgeneGate
 from omics_datastore.ingest.manifest import FileReport, SourceFile
 from omics_datastore.storage.object_store import ObjectStore
 
-_Read = Callable[[SourceFile, int, Callable[[int, int], None], CellxgeneGate | None], FileReport]
+_Read = Callable[[SourceFile, DatasetSources, int, Callable[[int, int], None], CellxgeneGate | None], FileReport]
 
 
 def create_ingest_files_job(root: str, config_key: str) -> None:
@@ -39,12 +39,16 @@ def _create(store: ObjectStore, config: IngestTaskConfig, messages: TaskMessages
     from omics_datastore.ingest.create import create_ingest_files
 
     def read(
-        source: SourceFile, memory: int, on_progress: Callable[[int, int], None], gate: CellxgeneGate | None
+        source: SourceFile,
+        of: DatasetSources,
+        memory: int,
+        on_progress: Callable[[int, int], None],
+        gate: CellxgeneGate | None,
     ) -> FileReport:
         return create_ingest_files(
             source,
-            config.dataset,
-            config.config,
+            of.dataset,
+            of.config,
             store,
             layout=config.parquet,
             memory_limit_bytes=memory,
@@ -59,10 +63,14 @@ def _validate(store: ObjectStore, config: IngestTaskConfig, messages: TaskMessag
     from omics_datastore.ingest.create import validate_source
 
     def read(
-        source: SourceFile, memory: int, on_progress: Callable[[int, int], None], gate: CellxgeneGate | None
+        source: SourceFile,
+        of: DatasetSources,
+        memory: int,
+        on_progress: Callable[[int, int], None],
+        gate: CellxgeneGate | None,
     ) -> FileReport:
         return validate_source(
-            source, config.dataset, config.config, store, memory_limit_bytes=memory, on_progress=on_progress, gate=gate
+            source, of.dataset, of.config, store, memory_limit_bytes=memory, on_progress=on_progress, gate=gate
         )
 
     return _read_all(config, messages, read)
@@ -70,13 +78,16 @@ def _validate(store: ObjectStore, config: IngestTaskConfig, messages: TaskMessag
 
 def _read_all(config: IngestTaskConfig, messages: TaskMessages, read: _Read) -> IngestTaskResult:
     """Read all source files side by side, the largest first, with the task's memory divided among the threads."""
-    sources = config.sources
+    sources = [source for of in config.datasets for source in of.sources]
+    datasets = [of for of in config.datasets for _ in of.sources]
     progress = ProgressWriter(messages, "bytes", (source.size for source in sources))
     workers = max(1, min(config.workers, len(sources)))
     memory = max(1, config.memory_limit_bytes // workers)
 
     def read_one(number: int) -> FileReport:
-        report = read(sources[number], memory, lambda done, total: progress.update(number, done, total), gate)
+        report = read(
+            sources[number], datasets[number], memory, lambda done, total: progress.update(number, done, total), gate
+        )
         progress.update(number, 1, 1)
         return report
 

@@ -20,10 +20,12 @@ def ingest_data_to_bigquery_job(root: str, config_key: str) -> None:
 
 def _load(store: ObjectStore, config: LoadTaskConfig, messages: TaskMessages) -> LoadTaskResult:  # noqa: ARG001
     from omics_datastore.ingest.manifest import read_manifest
+    from omics_datastore.keys import parse_ingest_id
     from omics_datastore.warehouse.open import open_warehouse
 
     ingest_ids = [*config.ingest_ids, *_created(store, config)]
-    manifests = [read_manifest(store, config.dataset, ingest_id) for ingest_id in dict.fromkeys(ingest_ids)]
+    named = {ingest_id: parse_ingest_id(ingest_id)[0] for ingest_id in ingest_ids}
+    manifests = [read_manifest(store, dataset, ingest_id) for ingest_id, dataset in named.items()]
     loaded = open_warehouse(config.warehouse_uri, store).load(manifests, store.now())
     return LoadTaskResult(committed=list(loaded.committed), unchanged=list(loaded.unchanged), rows=loaded.rows)
 

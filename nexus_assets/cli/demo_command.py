@@ -6,10 +6,11 @@ import click
 import yaml
 
 from nexus_assets.cli.curriculum_commands import build_curriculum, read_named_release
-from nexus_assets.cli.ingest_command import ingest_dataset
+from nexus_assets.cli.ingest_command import ingest_datasets
 from nexus_assets.cli.output import print_rows, say
 from nexus_assets.cli.session import Session, open_session
 from nexus_assets.cli.source_paths import LocalPath, group_by_dataset
+from omics_datastore.errors import NexusError
 
 _SPECIFICATION = {
     "name": "demo",
@@ -30,10 +31,12 @@ def demo(cells: int) -> None:
     session = open_session(writes=True)
     folder = _sample(session, cells)
     folders = [LocalPath(path, str(path)) for path in sorted(folder.iterdir()) if path.is_dir()]
-    for dataset, sources in group_by_dataset(folders, None).items():
-        say(f"Ingesting {dataset}: {len(sources)} source files …")
-        report = ingest_dataset(session, dataset, sources, None, validate_only=False)
-        say(f"  {sum(file.cell_count for file in report.files):,} cells are in the warehouse.")
+    datasets = group_by_dataset(folders, None)
+    say(f"Ingesting {', '.join(datasets)}: {sum(map(len, datasets.values()))} source files …")
+    for outcome in ingest_datasets(session, datasets, None, validate_only=False):
+        if isinstance(outcome, NexusError):
+            raise outcome
+        say(f"  {outcome.dataset}: {sum(file.cell_count for file in outcome.files):,} cells are in the warehouse.")
     specification = folder / "demo.yaml"
     specification.write_text(yaml.safe_dump(_SPECIFICATION, sort_keys=False))
     say("Building the curriculum demo …")

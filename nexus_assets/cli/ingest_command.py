@@ -1,26 +1,31 @@
 """``nexus ingest``: put sources into the inbox and run the ingest, or the validation alone."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from nexus_assets.cli.examples import examples
 from nexus_assets.cli.given_file import read_given
 from nexus_assets.cli.output import print_json, print_rows, say
-from nexus_assets.cli.runs import load_job, run_job
+from nexus_assets.cli.runs import RunFailedError, load_job, partition_failures, run_job
 from nexus_assets.cli.session import Session, open_session
 from nexus_assets.cli.source_paths import NamedSource, group_by_dataset
 from nexus_assets.cli.source_urls import fetched
-from omics_datastore.errors import InputError
+from omics_datastore.errors import InputError, NexusError
 from omics_datastore.ingest.configuration import DatasetConfig
-from omics_datastore.ingest.inbox import read_drop
+from omics_datastore.ingest.inbox import Drop, read_drop
 from omics_datastore.ingest.mappings import with_mapping
-from omics_datastore.ingest.placement import place_in_inbox
+from omics_datastore.ingest.placement import Placement, place_in_inbox
 from omics_datastore.ingest.source_kinds import source_name
 from omics_datastore.ingest.validation_report import ValidationReport, read_validation_report
 from omics_datastore.storage.documents import parse_yaml
 from omics_datastore.storage.layout import INBOX
+
+if TYPE_CHECKING:
+    import dagster as dg
 
 
 @click.command(
@@ -49,56 +54,95 @@ def ingest(paths: Sequence[str], dataset: str | None, config: Path | None, valid
         with_mapping(
             session.store, parse_yaml(DatasetConfig, read_given(config, "configuration"), str(config)), str(config)
         )
-    results, refused = [], []
+    results, failed = [], []
     with fetched(session.store, paths) as local:
-        for key, sources in group_by_dataset(local, dataset).items():
-            try:
-                report = ingest_dataset(session, key, sources, config, validate_only=validate_only)
-            except InputError as error:  # the other datasets do not suffer from it
-                refused.append(str(error))
+        for outcome in ingest_datasets(session, group_by_dataset(local, dataset), config, validate_only=validate_only):
+            if isinstance(outcome, NexusError):  # the other datasets do not suffer from it
+                failed.append(outcome)
                 continue
-            results.append(report)
+            results.append(outcome)
             if not as_json:
-                _print_report(report, validate_only=validate_only)
+                _print_report(outcome, validate_only=validate_only)
     if as_json and results:
         print_json([result.model_dump(mode="json") for result in results])
-    if refused:
-        raise InputError("\n".join(refused))
+    if failed:
+        is_input = all(isinstance(error, InputError) for error in failed)
+        raise (InputError if is_input else RunFailedError)("\n".join(map(str, failed)))
 
 
-def ingest_dataset(
-    session: Session, dataset: str, sources: Sequence[NamedSource], config: Path | None, *, validate_only: bool
-) -> ValidationReport:
-    """Put sources into the inbox and run the job over their dataset; refused files do not stay there.
+def ingest_datasets(
+    session: Session, datasets: Mapping[str, Sequence[NamedSource]], config: Path | None, *, validate_only: bool
+) -> Iterator[ValidationReport | NexusError]:
+    """Put sources into the inbox and run the job over their datasets; refused files do not stay there.
 
     :param session: The session.
-    :param dataset: Dataset key.
-    :param sources: The sources.
+    :param datasets: The sources of each dataset.
     :param config: Configuration to put beside them.
     :param validate_only: Check only; the files do not stay in the inbox.
-    :return: The report of all files of the dataset.
-    :raise InputError: When a file is refused.
+    :return: The report of all files of each dataset, or why it failed.
     """
+    from nexus_assets.batches import divide
     from nexus_assets.defs.ops.landing_sensor import observed_source_files
-    from nexus_assets.partitions import DATASETS, add_partition
-    from nexus_assets.policy import DROP
+    from nexus_assets.partitions import DATASETS, add_partitions
 
     job = load_job(session, "validate_dataset" if validate_only else "ingest_dataset")
+    placed: dict[str, _Placed] = {}
+    for dataset, sources in datasets.items():
+        try:
+            placed[dataset] = _place(session, dataset, sources, config)
+        except InputError as error:
+            yield InputError(_as_named(str(error), session, dataset, sources))
+    if not placed:
+        return
+    add_partitions(session.instance, DATASETS, sorted(placed))
+    for each in placed.values():
+        session.instance.report_runless_asset_event(observed_source_files(each.drop))
+    sizes = {dataset: sum(source.size for source in each.drop.sources) for dataset, each in placed.items()}
+    for batch in divide(session.instance.get_dynamic_partitions(str(DATASETS.name)), sizes):
+        lost = _run(session, job, {dataset: placed[dataset] for dataset in batch})
+        failed = partition_failures(lost, batch) if lost is not None else {}
+        for dataset in filter(set(batch).__contains__, datasets):  # in the order in which they were named
+            if dataset not in failed:
+                (placed[dataset].files.undo if validate_only else placed[dataset].files.keep)()
+                yield read_validation_report(session.store, dataset)
+            elif lost is not None:
+                if isinstance(lost, InputError):
+                    placed[dataset].files.undo()
+                yield type(lost)(_as_named(failed[dataset], session, dataset, datasets[dataset]))
+
+
+@dataclass(frozen=True)
+class _Placed:
+    """A dataset that was put into the inbox."""
+
+    files: Placement
+    drop: Drop
+
+
+def _place(session: Session, dataset: str, sources: Sequence[NamedSource], config: Path | None) -> _Placed:
     files = {name: file for source in sources for name, file in source.files.items()}
     placement = place_in_inbox(session.store, dataset, files, config)
     try:
-        drop = read_drop(session.store, dataset)
-        add_partition(session.instance, DATASETS, dataset)
-        session.instance.report_runless_asset_event(observed_source_files(drop))
-        run_job(session, job, dataset, {DROP: drop.digest})
-    except InputError as error:
+        return _Placed(placement, read_drop(session.store, dataset))
+    except InputError:
         placement.undo()
-        raise InputError(_as_named(str(error), session, dataset, sources)) from error
-    if validate_only:
-        placement.undo()
-    else:
-        placement.keep()
-    return read_validation_report(session.store, dataset)
+        raise
+
+
+def _run(session: Session, job: "dg.JobDefinition", batch: Mapping[str, _Placed]) -> NexusError | None:
+    """Run the job over datasets, and return why it failed."""
+    from nexus_assets.batches import batch_tags
+    from nexus_assets.policy import DROP
+
+    names = list(batch)
+    try:
+        if len(names) == 1:
+            run_job(session, job, names[0], {DROP: batch[names[0]].drop.digest})
+        else:
+            run_job(session, job, None, batch_tags(names))
+    except (InputError, RunFailedError) as error:
+        return error
+    return None
 
 
 def _as_named(message: str, session: Session, dataset: str, sources: Sequence[NamedSource]) -> str:

@@ -2,7 +2,7 @@
 
 import sys
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from nexus_assets.cli.output import say
@@ -16,6 +16,16 @@ if TYPE_CHECKING:
 
 class RunFailedError(NexusError):
     """Say that a run failed for a reason that is not an input: its id and the reason."""
+
+
+def partition_failures(error: NexusError, partitions: Sequence[str]) -> dict[str, str]:
+    """Return what is wrong with each partition of a run that failed.
+
+    :param error: What :func:`run_job` raised.
+    :param partitions: Partitions of the run.
+    :return: The sentence by partition; all of them when the whole run failed.
+    """
+    return getattr(error, "partitions", None) or dict.fromkeys(partitions, str(error))
 
 
 def load_job(session: Session, job: str) -> "dg.JobDefinition":
@@ -98,7 +108,15 @@ def _resources(session: Session) -> "Mapping[str, object]":
     return resources
 
 
+def _of_partitions(error: NexusError, said: Any) -> NexusError:
+    """Keep with an error what is wrong with each partition, where the run is over several."""
+    if isinstance(said, dict):
+        vars(error)["partitions"] = said
+    return error
+
+
 def _error(result: "dg.ExecuteInProcessResult") -> NexusError:
+    from nexus_assets.partition_results import FAILED
     from nexus_assets.policy import is_input_failure
 
     for event in result.all_events:
@@ -106,13 +124,14 @@ def _error(result: "dg.ExecuteInProcessResult") -> NexusError:
             continue
         data = event.step_failure_data
         failure = data.user_failure_data
+        said = failure.metadata[FAILED].value if failure is not None and FAILED in failure.metadata else None
         if failure is not None and is_input_failure(failure):
-            return InputError(failure.description or "the run failed")
+            return _of_partitions(InputError(failure.description or "the run failed"), said)
         error = data.error
         cause = error.cause if error is not None and error.cause is not None else error
         if cause is not None and cause.cls_name == "DagsterExecutionInterruptedError":
             raise KeyboardInterrupt
         reason = (failure.description if failure is not None else None) or _sentence(cause)
         say(f"nexus: run {result.run_id} failed in step {event.step_key}; see it with nexus up.")
-        return RunFailedError(reason or "the run failed without saying why")
+        return _of_partitions(RunFailedError(reason or "the run failed without saying why"), said)
     return RunFailedError(f"run {result.run_id} did not succeed")

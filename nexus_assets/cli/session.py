@@ -32,6 +32,9 @@ concurrency:
         value:
           applyLimitPerUniqueValue: true
         limit: 1
+backfills:
+  use_threads: true
+  num_workers: 2
 run_monitoring:
   enabled: true
   start_timeout_seconds: 180

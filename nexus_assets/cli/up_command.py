@@ -1,4 +1,4 @@
-"""``nexus up``: the Dagster web UI and daemon on this machine, ended together."""
+"""``nexus up``: the Dagster web UI, daemon and code server on this machine, ended together."""
 
 import errno
 import ipaddress
@@ -7,13 +7,15 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 
 import click
+import yaml
 
 from nexus_assets.cli.output import say
 from nexus_assets.cli.session import open_session
@@ -23,6 +25,8 @@ from omics_datastore.storage.layout import FEATURE_SCHEMAS, INBOX, SPECIFICATION
 
 _HOST = "127.0.0.1"
 _EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104 - the addresses that a warning is given for
+_CODE_SERVER = "code-server"
+_MODULE = "nexus_assets.definitions"
 _STOP_SECONDS = 20.0
 _GROUP_SECONDS = 10.0
 _START_SECONDS = 120.0
@@ -49,20 +53,23 @@ def up(port: int, host: str, read_only: bool) -> None:
         signal.signal(number, _stop_watching)
     if not settings.is_gcp:  # where other machines may execute runs of this instance
         _end_lost_runs()
-    processes = start_servers(settings, port, host, read_only=read_only)
-    try:
-        reached = _HOST if host in _EVERYWHERE else host
-        _wait_until_it_answers(processes, reached, port)
-        shown = f"[{reached}]" if ":" in reached else reached
-        say(
-            f"Nexus is at http://{shown}:{port}{', read-only,' if read_only else ''} and watches "
-            f"{settings.store_root}/{INBOX}; Ctrl-C ends it."
-        )
-        if not _is_loopback(host):
-            say(exposure(host, port, read_only=read_only))
-        _watch(processes)
-    finally:
-        _stop(processes)
+    with tempfile.TemporaryDirectory(prefix="nexus-") as folder:
+        processes = {_CODE_SERVER: start_code_server(settings, Path(folder))}
+        try:
+            _wait_until(processes, _CODE_SERVER, code_socket(Path(folder)).exists)
+            processes |= start_servers(settings, port, Path(folder), host, read_only=read_only)
+            reached = _HOST if host in _EVERYWHERE else host
+            _wait_until(processes, "webserver", lambda: _answers(reached, port))
+            shown = f"[{reached}]" if ":" in reached else reached
+            say(
+                f"Nexus is at http://{shown}:{port}{', read-only,' if read_only else ''} and watches "
+                f"{settings.store_root}/{INBOX}; Ctrl-C ends it."
+            )
+            if not _is_loopback(host):
+                say(exposure(host, port, read_only=read_only))
+            _watch(processes)
+        finally:
+            _stop(list(processes.values()))
 
 
 def exposure(host: str, port: int, *, read_only: bool) -> str:
@@ -80,40 +87,73 @@ def exposure(host: str, port: int, *, read_only: bool) -> str:
     )
 
 
+def start_code_server(settings: Settings, folder: Path) -> "subprocess.Popen[bytes]":
+    """Start the server that loads this code location and executes its runs, for the web server and the daemon.
+
+    On their own each of them would start one, and the daemon another one every minute, of which its log then says that
+    the one before hears from nobody any more.
+
+    :param settings: The settings; the Dagster home must be prepared.
+    :param folder: A folder that only this user may enter: who reaches the socket in it runs code.
+    :return: The process; :func:`code_socket` is there when it can be asked.
+    """
+    options = ["--module-name", _MODULE, "--location-name", "nexus", "--inject-env-vars-from-instance"]
+    return _start(settings, _CODE_SERVER, ["dagster", "api", "grpc", "--socket", str(code_socket(folder)), *options])
+
+
+def code_socket(folder: Path) -> Path:
+    """Return the socket of the code server.
+
+    :param folder: The folder given to :func:`start_code_server`.
+    :return: Its path.
+    """
+    return folder / "code"
+
+
 def start_servers(
-    settings: Settings, port: int, host: str = _HOST, *, read_only: bool = False
-) -> "list[subprocess.Popen[bytes]]":
+    settings: Settings, port: int, folder: Path, host: str = _HOST, *, read_only: bool = False
+) -> "dict[str, subprocess.Popen[bytes]]":
     """Start the web server and the daemon, each logging into the Dagster home.
 
     :param settings: The settings; the Dagster home must be prepared.
     :param port: Port of the web server.
+    :param folder: Folder of the code server.
     :param host: Address the web server listens on.
     :param read_only: Whether the web UI changes nothing.
-    :return: Both processes.
+    :return: Both processes by name.
     """
-    workspace = str(settings.dagster_path / "workspace.yaml")
-    scripts = Path(sys.executable).parent
-    commands = {
-        "webserver": [
-            *(sys.executable, "-P", "-m", "nexus_assets.web_server", "--host", host, "--port", str(port)),
-            *("--workspace", workspace, *(["--read-only"] if read_only else [])),
-        ],
-        "daemon": [str(scripts / "dagster-daemon"), "run", "-w", workspace],
+    workspace = folder / "workspace.yaml"
+    listed = yaml.safe_load((settings.dagster_path / "workspace.yaml").read_text())["load_from"]
+    server = {"grpc_server": {"host": "localhost", "socket": str(code_socket(folder)), "location_name": "nexus"}}
+    ours = [entry.get("python_module", {}).get("module_name") == _MODULE for entry in listed]
+    locations = [server if is_ours else entry for entry, is_ours in zip(listed, ours, strict=True)]
+    workspace.write_text(yaml.safe_dump({"load_from": locations}))
+    listening = ["--host", host, "--port", str(port), "--workspace", str(workspace)]
+    changing = ["--read-only"] if read_only else []
+    return {
+        "webserver": _start(
+            settings, "webserver", ["python", "-P", "-m", "nexus_assets.web_server", *listening, *changing]
+        ),
+        "daemon": _start(settings, "daemon", ["dagster-daemon", "run", "-w", str(workspace)]),
     }
+
+
+def _start(settings: Settings, name: str, command: Sequence[str]) -> "subprocess.Popen[bytes]":
+    scripts = Path(sys.executable).parent
     environment = {
         **os.environ,
         "PATH": f"{scripts}{os.pathsep}{os.environ.get('PATH', '')}",
         "PYTHONWARNINGS": "ignore",
     }
-    processes = []
-    for name, command in commands.items():
-        with (settings.dagster_path / f"{name}.log").open("ab") as log:
-            processes.append(
-                subprocess.Popen(
-                    command, cwd=settings.dagster_path, env=environment, stdout=log, stderr=log, start_new_session=True
-                )
-            )
-    return processes
+    with (settings.dagster_path / f"{name}.log").open("ab") as log:
+        return subprocess.Popen(
+            [str(scripts / command[0]), *command[1:]],
+            cwd=settings.dagster_path,
+            env=environment,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
 
 
 def _is_loopback(host: str) -> bool:
@@ -140,16 +180,20 @@ def _check_port(host: str, port: int) -> None:
             ) from error
 
 
-def _wait_until_it_answers(processes: "Sequence[subprocess.Popen[bytes]]", host: str, port: int) -> None:
+def _wait_until(processes: "Mapping[str, subprocess.Popen[bytes]]", name: str, ready: Callable[[], bool]) -> None:
     deadline = time.monotonic() + _START_SECONDS
     while time.monotonic() < deadline:
         _check_running(processes)
-        with suppress(OSError), socket.create_connection((host, port), timeout=1):
+        if ready():
             return
         time.sleep(0.2)
-    raise NexusError(
-        f"the web UI did not answer within {_START_SECONDS:.0f} seconds; see webserver.log in the Dagster home."
-    )
+    raise NexusError(f"the {name} did not answer within {_START_SECONDS:.0f} seconds; see its log in the Dagster home.")
+
+
+def _answers(host: str, port: int) -> bool:
+    with suppress(OSError), socket.create_connection((host, port), timeout=1):
+        return True
+    return False
 
 
 def _stop_watching(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
@@ -166,7 +210,7 @@ def _end_lost_runs() -> None:
             say(f"Run {run_id} was ended: the process that executed it is gone.")
 
 
-def _watch(processes: "Sequence[subprocess.Popen[bytes]]") -> None:
+def _watch(processes: "Mapping[str, subprocess.Popen[bytes]]") -> None:
     try:
         while True:
             _check_running(processes)
@@ -175,11 +219,10 @@ def _watch(processes: "Sequence[subprocess.Popen[bytes]]") -> None:
         say("Stopping.")
 
 
-def _check_running(processes: "Sequence[subprocess.Popen[bytes]]") -> None:
-    for process in processes:
+def _check_running(processes: "Mapping[str, subprocess.Popen[bytes]]") -> None:
+    for name, process in processes.items():
         if process.poll() is not None:
-            name = "the daemon" if "daemon" in str(process.args) else "the web server"
-            raise NexusError(f"{name} ended with code {process.returncode}; see its log in the Dagster home.")
+            raise NexusError(f"the {name} ended with code {process.returncode}; see {name}.log in the Dagster home.")
 
 
 def _stop(processes: "Sequence[subprocess.Popen[bytes]]") -> None:

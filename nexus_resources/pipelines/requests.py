@@ -11,6 +11,7 @@ from pydantic import BaseModel
 
 from kfp_components.catalog import compiled_pipeline
 from kfp_components.configurations import (
+    DatasetSources,
     ExtractTaskConfig,
     ExtractTaskResult,
     FinishTaskConfig,
@@ -25,7 +26,6 @@ from kfp_components.configurations import (
 from kfp_components.results import read_result
 from nexus_resources.pipelines.job import JobIdentity, PipelineJob
 from omics_datastore.ingest.cellxgene_gate import CellxgeneEnvironment
-from omics_datastore.ingest.configuration import DatasetConfig
 from omics_datastore.ingest.manifest import FileReport, SourceFile
 from omics_datastore.keys import digest
 from omics_datastore.storage.documents import content_digest, write_configuration
@@ -87,43 +87,38 @@ class RequestWriter:
 
     def ingest(
         self,
-        dataset: str,
-        sources: Sequence[SourceFile],
-        config: DatasetConfig,
+        datasets: Sequence[DatasetSources],
         *,
         validate_only: bool,
         parquet: ParquetLayout = RANGE_READS,
         cellxgene: CellxgeneEnvironment | None = None,
     ) -> PipelineJob:
-        """Ask for ingest files, or for reports only.
+        """Ask for ingest files, or for reports only. The source files of all datasets are spread over the tasks.
 
-        :param dataset: Dataset key.
-        :param sources: Its source files.
-        :param config: Its configuration.
+        :param datasets: Source files of each dataset with its configuration.
         :param validate_only: Write no ingest files.
         :param parquet: How ingest files are laid out, for the warehouse they go to.
-        :param cellxgene: Where tasks find cellxgene-schema; they are told when the dataset asks for it.
+        :param cellxgene: Where tasks find cellxgene-schema; they are told when a dataset asks for it.
         :return: The job.
         """
-        shares = spread_by_size(sources, self._spread.tasks)
-        common = {"dataset": dataset, "config": config, "parquet": parquet}
-        if config.validation.cellxgene_schema != "off":
+        shares = spread_by_size([source for each in datasets for source in each.sources], self._spread.tasks)
+        common: dict[str, Any] = {"parquet": parquet}
+        if any(each.config.validation.cellxgene_schema != "off" for each in datasets):
             common["cellxgene"] = cellxgene
-        tasks = self._write(IngestTaskConfig, [{**common, "sources": share} for share in shares])
+        tasks = self._write(IngestTaskConfig, [{**common, "datasets": _among(datasets, share)} for share in shares])
         keys = [task.config_key for task in tasks]
         if validate_only:
             return self._job("validate_pipeline", {"config_keys": keys}, tasks)
         return self._job("ingest_data_pipeline", {"create_config_keys": keys, "load_config_key": ""}, tasks)
 
-    def load(self, warehouse_uri: str, dataset: str, ingest_ids: Sequence[str]) -> PipelineJob:
+    def load(self, warehouse_uri: str, ingest_ids: Sequence[str]) -> PipelineJob:
         """Ask for a load and commit.
 
         :param warehouse_uri: Address of the warehouse.
-        :param dataset: Dataset key.
-        :param ingest_ids: Ingests of the dataset.
+        :param ingest_ids: Ingests, of any datasets.
         :return: The job.
         """
-        fields = {"warehouse_uri": warehouse_uri, "dataset": dataset, "ingest_ids": list(ingest_ids)}
+        fields = {"warehouse_uri": warehouse_uri, "ingest_ids": list(ingest_ids)}
         (task,) = self._write(LoadTaskConfig, [fields])
         return self._job("ingest_data_pipeline", {"create_config_keys": [], "load_config_key": task.config_key}, [task])
 
@@ -263,6 +258,12 @@ def spread_by_size(sources: Sequence[SourceFile], tasks: int) -> list[list[Sourc
         shares[smallest].append(source)
         sizes[smallest] += source.size
     return [sorted(share, key=lambda source: source.key) for share in shares]
+
+
+def _among(datasets: Sequence[DatasetSources], share: Sequence[SourceFile]) -> list[DatasetSources]:
+    keys = {source.key for source in share}
+    chosen = {number: [s for s in each.sources if s.key in keys] for number, each in enumerate(datasets)}
+    return [datasets[number].model_copy(update={"sources": found}) for number, found in chosen.items() if found]
 
 
 def _results(job: PipelineJob, kind: type[Result]) -> list[Result]:

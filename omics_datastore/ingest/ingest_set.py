@@ -31,6 +31,18 @@ def write_ingest_set(store: ObjectStore, dataset: str, drop_digest: str, reports
     return made
 
 
+def read_ingest_set_record(store: ObjectStore, dataset: str) -> IngestSet:
+    """Read which ingests a dataset consists of.
+
+    :param store: Object store.
+    :param dataset: Dataset key.
+    :return: The set.
+    :raise FileNotFoundError: When no pass over the dataset was ever completed.
+    :raise CorruptionError: When the document does not match its digest.
+    """
+    return read_document(store, ingest_set_key(dataset), IngestSet)
+
+
 def read_ingest_set(store: ObjectStore, dataset: str) -> list[IngestManifest]:
     """Read the manifests of a dataset's ingests.
 
@@ -40,5 +52,5 @@ def read_ingest_set(store: ObjectStore, dataset: str) -> list[IngestManifest]:
     :raise FileNotFoundError: When no pass over the dataset was ever completed.
     :raise CorruptionError: When a document does not match its digest.
     """
-    made = read_document(store, ingest_set_key(dataset), IngestSet)
+    made = read_ingest_set_record(store, dataset)
     return [read_manifest(store, dataset, ingest_id) for ingest_id in made.ingest_ids]

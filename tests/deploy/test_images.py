@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from kfp_components.catalog import PIPELINES, compiled_pipeline
-from kfp_components.configurations import IngestTaskConfig
+from kfp_components.configurations import DatasetSources, IngestTaskConfig
 from omics_datastore.ingest.configuration import DatasetConfig
 from omics_datastore.ingest.manifest import SourceFile
 from omics_datastore.storage.documents import write_configuration
@@ -118,9 +118,7 @@ def test_a_compiled_task_runs_in_the_worker(tmp_path: Path) -> None:
     config = IngestTaskConfig(
         result_key="runs/t.result.json",
         messages="runs/messages/0000",
-        dataset="lung",
-        sources=[source],
-        config=DatasetConfig(),
+        datasets=[DatasetSources(dataset="lung", sources=[source], config=DatasetConfig())],
     )
     write_configuration(store, "runs/t.yaml", config)
 

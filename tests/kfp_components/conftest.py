@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from kfp_components.configurations import IngestTaskConfig
+from kfp_components.configurations import DatasetSources, IngestTaskConfig
 from omics_datastore.ingest.configuration import DatasetConfig
 from omics_datastore.ingest.manifest import SourceFile
 from omics_datastore.storage.documents import write_configuration
@@ -56,9 +56,8 @@ def configure(store: FolderStore) -> Callable[..., str]:
         config = IngestTaskConfig(
             result_key=f"runs/{name}.result.json",
             messages=f"runs/{name}.messages/0000",
-            dataset="lung",
-            sources=sources,
-            **{"config": DatasetConfig(), **rest},
+            datasets=[DatasetSources(dataset="lung", sources=sources, config=rest.pop("config", DatasetConfig()))],
+            **rest,
         )
         write_configuration(store, f"runs/{name}.yaml", config)
         return f"runs/{name}.yaml"

@@ -5,7 +5,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from kfp_components.configurations import ExtractTaskConfig, IngestTaskConfig, LoadTaskConfig, Share, TaskConfig
+from kfp_components.configurations import (
+    DatasetSources,
+    ExtractTaskConfig,
+    IngestTaskConfig,
+    LoadTaskConfig,
+    Share,
+    TaskConfig,
+)
 from omics_datastore.errors import InputError
 from omics_datastore.ingest.configuration import DatasetConfig
 from omics_datastore.ingest.manifest import SourceFile
@@ -21,13 +28,17 @@ _SOURCE = SourceFile(key="inbox/a.h5ad", uri="/data/inbox/a.h5ad", size=7, gener
     [
         IngestTaskConfig(
             result_key="r.json",
-            dataset="lung",
-            sources=[_SOURCE],
-            config=DatasetConfig(tag='it\'s: "new"', obs_mapping={"Zelltyp ä": "cell_type"}),
+            datasets=[
+                DatasetSources(
+                    dataset="lung",
+                    sources=[_SOURCE],
+                    config=DatasetConfig(tag='it\'s: "new"', obs_mapping={"Zelltyp ä": "cell_type"}),
+                )
+            ],
             parquet=ParquetLayout(purpose="bulk_load"),
             workers=3,
         ),
-        LoadTaskConfig(result_key="r.json", warehouse_uri="folder", dataset="lung", ingest_ids=["lung@0123456789ab"]),
+        LoadTaskConfig(result_key="r.json", warehouse_uri="folder", ingest_ids=["lung@0123456789ab"]),
         ExtractTaskConfig(result_key="r.json", warehouse_uri="folder", name="t", version=2, groups=[]),
         ExtractTaskConfig(result_key="r.json", warehouse_uri="folder", name="t", version=2, share=Share(part=1, of=3)),
     ],

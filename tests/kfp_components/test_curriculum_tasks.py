@@ -45,7 +45,6 @@ def version(store: FolderStore, drop: Callable[..., SourceFile], configure: Call
     load = LoadTaskConfig(
         result_key="runs/load.result.json",
         warehouse_uri="folder",
-        dataset="lung",
         create_result_keys=["runs/task.result.json"],
     )
     ingest_data_to_bigquery_job(store.root, _write(store, "load", load))

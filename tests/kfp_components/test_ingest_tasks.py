@@ -35,9 +35,7 @@ def _reports(store: FolderStore, name: str = "task") -> list[FileReport]:
 
 def _load(store: FolderStore, *create: str) -> str:
     keys = [f"runs/{name}.result.json" for name in create]
-    config = LoadTaskConfig(
-        result_key="runs/load.result.json", warehouse_uri="folder", dataset="lung", create_result_keys=keys
-    )
+    config = LoadTaskConfig(result_key="runs/load.result.json", warehouse_uri="folder", create_result_keys=keys)
     write_configuration(store, "runs/load.yaml", config)
     return "runs/load.yaml"
 

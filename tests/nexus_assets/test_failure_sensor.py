@@ -10,6 +10,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from nexus_assets.batches import batch_tags
 from nexus_assets.defs.ops.failure_sensor import run_failure
 from nexus_assets.failure_message import failure_message
 from nexus_assets.policy import PIPELINE_LINK
@@ -117,4 +118,6 @@ def test_long_and_strange_reasons_fit_into_a_message() -> None:
         assert text.endswith(" ends```")
         assert text.count("```") == 2
     assert "<https://console.example/job|pipeline job>" in blocks[6]["elements"][0]["text"]
+    batch = dg.DagsterRun(job_name="ingest_dataset", tags=batch_tags(["heart", "liver", "lung"]))
+    assert failure_message(batch, {}, "refused", "")["text"] == "ingest_dataset failed for heart…lung: refused"
     assert failure_message(run, {}, "the worker is gone", "")["text"] == "build_curriculum failed: the worker is gone"

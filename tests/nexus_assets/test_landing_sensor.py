@@ -7,8 +7,10 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from nexus_assets.defs.ops.landing_sensor import MAX_RUNS, landing_sensor
-from nexus_assets.landing import LandingCursor
+from nexus_assets.batches import MOST_DATASETS, RANGE_END, RANGE_START, partitions_of
+from nexus_assets.defs.ops import landing_sensor as module
+from nexus_assets.defs.ops.landing_sensor import landing_sensor
+from nexus_assets.landing_state import read_state
 from nexus_assets.policy import DROP, REQUESTED_BY
 from omics_datastore.ingest.inbox import read_drop
 from tests.nexus_assets.world import World, make_source
@@ -72,6 +74,14 @@ def add_run(world: World, job: str, partition: str, status: dg.DagsterRunStatus,
     return run
 
 
+def load(world: World, dataset: str) -> None:
+    """Say that a dataset as it lies in the inbox was loaded, and summed up."""
+    tags = {"dagster/data_version": read_drop(world.store, dataset).digest[:16]}
+    event = dg.AssetMaterialization(["warehouse", "ingest_info"], partition=dataset, tags=tags)
+    world.instance.report_runless_asset_event(event)
+    world.instance.report_runless_asset_event(dg.AssetMaterialization(["warehouse", "snapshot"]))
+
+
 def test_a_new_dataset_starts_one_run_and_shows_its_files(world: World, daemon: Daemon) -> None:
     put(world, "inbox/lung/a.h5ad", "four")
     put(world, "inbox/lung.yaml", "tag: x")
@@ -109,8 +119,8 @@ def test_a_changed_file_and_a_changed_sidecar_start_runs_with_other_keys(world: 
 def test_a_file_that_is_put_back_is_ingested_again(world: World, daemon: Daemon) -> None:
     first = put(world, "inbox/lung.h5ad", "first")
     for number in range(2):
-        (run,) = daemon.tick()
-        add_run(world, "ingest_dataset", "lung", dg.DagsterRunStatus.SUCCESS, **run.tags)
+        assert asked(daemon.tick()) == [("ingest_dataset", "lung")]
+        load(world, "lung")
         if number == 0:
             shutil.move(first, world.root / "aside")
             put(world, "inbox/lung.h5ad", "second one")
@@ -122,11 +132,11 @@ def test_a_deleted_dataset_starts_nothing_and_is_not_ingested_twice_when_it_retu
     world: World, daemon: Daemon
 ) -> None:
     path = put(world, "inbox/lung.h5ad")
-    (run,) = daemon.tick()
-    add_run(world, "ingest_dataset", "lung", dg.DagsterRunStatus.SUCCESS, **run.tags)
+    assert asked(daemon.tick()) == [("ingest_dataset", "lung")]
+    load(world, "lung")
     shutil.move(path, world.root / "aside")
     assert daemon.tick() == []
-    assert LandingCursor.parse(daemon.cursor).datasets == {}
+    assert read_state(world.instance, daemon.cursor).datasets == {}
     shutil.move(world.root / "aside", path)
     assert daemon.tick() == []
 
@@ -139,10 +149,24 @@ def test_a_drop_that_the_command_line_ingests_starts_no_run_unless_that_was_lost
     world: World, daemon: Daemon, status: str, starts: bool
 ) -> None:
     put(world, "inbox/lung.h5ad")
-    mark = read_drop(world.store, "lung").digest
-    add_run(world, "ingest_dataset", "lung", dg.DagsterRunStatus[status], **{DROP: mark})
+    world.instance.add_dynamic_partitions("datasets", ["lung"])
+    add_run(world, "ingest_dataset", "lung", dg.DagsterRunStatus[status])
+    if status == "SUCCESS":
+        load(world, "lung")
     assert bool(daemon.tick()) is starts
     assert daemon.tick() == []
+
+
+def test_a_drop_that_changes_while_it_is_ingested_is_ingested_again(world: World, daemon: Daemon) -> None:
+    put(world, "inbox/lung.h5ad")
+    daemon.tick()
+    run = add_run(world, "ingest_dataset", "lung", STARTED)
+    load(world, "lung")
+    put(world, "inbox/lung.h5ad", "another")
+    assert f"lung is being ingested by run {run.run_id}" in reason(daemon)
+    assert daemon.tick() == []
+    world.instance.delete_run(run.run_id)
+    assert asked(daemon.tick()) == [("ingest_dataset", "lung")]
 
 
 def test_a_drop_that_is_only_being_checked_is_looked_at_again(world: World, daemon: Daemon) -> None:
@@ -173,15 +197,44 @@ def test_a_feature_schema_is_registered(world: World, daemon: Daemon) -> None:
     assert daemon.tick() == []
 
 
-def test_more_drops_than_a_tick_may_start_follow_on_the_next(world: World, daemon: Daemon) -> None:
-    names = [f"d{number:03d}" for number in range(MAX_RUNS + 7)]
+def test_many_datasets_land_in_few_runs_and_the_cursor_stays_small(
+    world: World, daemon: Daemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MAX_DATASETS", 2 * MOST_DATASETS)
+    world.instance.add_dynamic_partitions("datasets", ["d050", "zzz"])
+    names = [f"d{number:03d}" for number in range(2 * MOST_DATASETS + 5)]
     for name in names:
         put(world, f"inbox/{name}.h5ad")
     put(world, "feature_schemas/genes.csv")
     ticks = [daemon.tick() for _ in range(3)]
-    assert [len(runs) for runs in ticks] == [MAX_RUNS, 8, 0]
-    assert sorted(str(run.partition_key) for runs in ticks for run in runs) == [*names, "genes"]
-    assert len(daemon.keys) == MAX_RUNS + 8
+    assert [len(runs) for runs in ticks] == [4, 1, 0]
+    order = world.instance.get_dynamic_partitions("datasets")
+    runs = [dg.DagsterRun("ingest_dataset", tags=run.tags) for tick in ticks for run in tick if RANGE_START in run.tags]
+    of_runs = [list(partitions_of(run, lambda: order)) for run in runs]
+    assert [len(keys) for keys in of_runs] == [MOST_DATASETS, MOST_DATASETS - 1, 5]
+    assert sorted(key for keys in of_runs for key in keys) == sorted(set(names) - {"d050"})
+    assert asked(ticks[0])[0] == ("ingest_dataset", "d050")  # known before, and not next to another
+    assert runs[0].tags[RANGE_END] == of_runs[0][-1]
+    assert len(daemon.cursor or "") < 40
+
+
+def test_a_batch_in_hand_is_known_by_its_ends(world: World, daemon: Daemon) -> None:
+    for name in ("a", "b", "c"):
+        put(world, f"inbox/{name}.h5ad")
+    (request,) = daemon.tick()
+    run = world.instance.add_run(dg.DagsterRun("ingest_dataset", status=STARTED, tags=request.tags))
+    put(world, "inbox/b.h5ad", "changed")
+    assert f"b is being ingested by run {run.run_id}" in reason(daemon)
+
+
+def test_a_snapshot_is_made_when_the_last_run_made_none(world: World, daemon: Daemon) -> None:
+    put(world, "inbox/lung.h5ad")
+    daemon.tick()
+    load(world, "lung")
+    assert daemon.tick() == []
+    world.instance.report_runless_asset_event(dg.AssetMaterialization(["warehouse", "ingest_info"], partition="lung"))
+    assert asked(daemon.tick()) == [("refresh_snapshot", None)]
+    assert daemon.tick() == []
 
 
 def test_a_tick_that_is_repeated_after_a_crash_asks_under_the_same_keys(world: World, daemon: Daemon) -> None:
@@ -211,6 +264,7 @@ class TestCurricula:
     @pytest.fixture
     def world(self, world: World) -> World:
         world.ingest("lung", a=make_source())
+        load(world, "lung")
         shutil.rmtree(world.root / "inbox")
         for run in world.instance.get_runs():
             world.instance.delete_run(run.run_id)

@@ -12,6 +12,7 @@ import pandas as pd
 from scipy import sparse
 
 from kfp_components.tasks import curriculum, ingest_files, load
+from nexus_assets.batches import batch_tags
 from nexus_assets.definitions import build_defs
 from nexus_assets.partitions import CURRICULA, DATASETS, FEATURE_SCHEMAS, add_partition
 from nexus_resources.pipelines.observer import PipelineObserver
@@ -95,6 +96,13 @@ class World:
 
     def definitions(self) -> dg.Definitions:
         return build_defs(self.resources)
+
+    def run_batch(
+        self, job: str, datasets: Sequence[str], tags: Mapping[str, str] | None = None, **rest: Any
+    ) -> dg.ExecuteInProcessResult:
+        """Run a job over several datasets."""
+        self.instance.add_dynamic_partitions("datasets", list(datasets))
+        return self.run(job, None, {**(tags or {}), **batch_tags(datasets)}, **rest)
 
     def run(
         self, job: str, partition: str | None, tags: Mapping[str, str] | None = None, *, add: bool = True, **rest: Any

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from kfp_components.catalog import PIPELINES, compiled_pipeline
 from kfp_components.configurations import (
+    DatasetSources,
     ExtractTaskConfig,
     ExtractTaskResult,
     FinishTaskConfig,
@@ -47,6 +48,10 @@ def source(name: str, size: int = 1) -> SourceFile:
     return SourceFile(key=f"inbox/lung/{name}.h5ad", uri=f"/inbox/lung/{name}.h5ad", size=size, generation="1")
 
 
+def lung(*sources: SourceFile, config: DatasetConfig | None = None) -> list[DatasetSources]:
+    return [DatasetSources(dataset="lung", sources=list(sources), config=config or DatasetConfig())]
+
+
 def report(name: str) -> FileReport:
     return FileReport(
         source=source(name), ingest_id=None, cell_count=1, feature_count=1, nnz=1, counts_from="X", findings=[]
@@ -79,16 +84,16 @@ def test_a_lone_task_has_the_threads_of_all_where_they_share_cores(
 
 def test_an_ingest_is_spread_over_the_tasks(store: FolderStore, writer: RequestWriter) -> None:
     sources = [source("a", 10), source("b", 1), source("c", 8)]
-    job = writer.ingest("lung", sources, DatasetConfig(tag="x"), validate_only=False)
+    job = writer.ingest(lung(*sources, config=DatasetConfig(tag="x")), validate_only=False)
     assert (job.pipeline, job.spec) == ("ingest_data_pipeline", compiled_pipeline("ingest_data_pipeline"))
     keys = job.parameters["create_config_keys"]
     assert job.parameters == {"root": store.root, "create_config_keys": keys, "load_config_key": ""}
     first, second = read(store, IngestTaskConfig, *keys)
-    assert [[item.key for item in each.sources] for each in (first, second)] == [
+    assert [[item.key for item in each.datasets[0].sources] for each in (first, second)] == [
         ["inbox/lung/a.h5ad"],
         ["inbox/lung/b.h5ad", "inbox/lung/c.h5ad"],
     ]
-    assert (first.config.tag, first.workers, first.memory_limit_bytes) == ("x", 3, 50)
+    assert (first.datasets[0].config.tag, first.workers, first.memory_limit_bytes) == ("x", 3, 50)
     assert job.result_keys == (first.result_key, second.result_key)
     assert job.messages_prefix is not None
     assert (first.messages, second.messages) == (f"{job.messages_prefix}0000", f"{job.messages_prefix}0001")
@@ -96,24 +101,39 @@ def test_an_ingest_is_spread_over_the_tasks(store: FolderStore, writer: RequestW
     assert job.labels == {"nexus-step": "step"}
 
 
+def test_the_files_of_many_datasets_are_spread_over_the_same_tasks(store: FolderStore, writer: RequestWriter) -> None:
+    asked = [
+        *lung(source("a", 5), source("b", 5)),
+        DatasetSources(dataset="skin", sources=[source("c", 9)], config=DatasetConfig(tag="y")),
+    ]
+    job = writer.ingest(asked, validate_only=False)
+    tasks = read(store, IngestTaskConfig, *job.parameters["create_config_keys"])
+    assert [[(each.dataset, each.config.tag, len(each.sources)) for each in task.datasets] for task in tasks] == [
+        [("skin", "y", 1)],
+        [("lung", None, 2)],
+    ]
+
+
 def test_a_validation_is_another_pipeline(store: FolderStore, writer: RequestWriter) -> None:
-    job = writer.ingest("lung", [source("a")], DatasetConfig(), validate_only=True)
+    job = writer.ingest(lung(source("a")), validate_only=True)
     assert job.pipeline == "validate_pipeline"
-    assert [each.dataset for each in read(store, IngestTaskConfig, *job.parameters["config_keys"])] == ["lung"]
+    assert [each.datasets[0].dataset for each in read(store, IngestTaskConfig, *job.parameters["config_keys"])] == [
+        "lung"
+    ]
 
 
 @pytest.mark.parametrize("level", ["off", "warn"])
 def test_tasks_are_told_of_a_validator_that_is_asked_for(store: FolderStore, writer: RequestWriter, level: str) -> None:
     config = DatasetConfig.model_validate({"validation": {"cellxgene_schema": level}})
     environment = CellxgeneEnvironment(python="/cellxgene/python")
-    job = writer.ingest("lung", [source("a")], config, validate_only=True, cellxgene=environment)
+    job = writer.ingest(lung(source("a"), config=config), validate_only=True, cellxgene=environment)
     (told,) = read(store, IngestTaskConfig, *job.parameters["config_keys"])
-    assert told.config == config
+    assert told.datasets[0].config == config
     assert told.cellxgene == (None if level == "off" else environment)
 
 
 def test_load_plan_extract_and_finish(store: FolderStore, writer: RequestWriter) -> None:
-    load = writer.load("/warehouse", "lung", ["lung@1"])
+    load = writer.load("/warehouse", ["lung@1"])
     (loaded,) = read(store, LoadTaskConfig, load.parameters["load_config_key"])
     assert (load.parameters["create_config_keys"], loaded.ingest_ids) == ([], ["lung@1"])
     plan = writer.plan("/warehouse", "all", 2, 7)
@@ -131,9 +151,9 @@ def test_load_plan_extract_and_finish(store: FolderStore, writer: RequestWriter)
 
 def test_parameters_are_those_of_the_pipeline(writer: RequestWriter) -> None:
     jobs = [
-        writer.ingest("lung", [source("a")], DatasetConfig(), validate_only=False),
-        writer.ingest("lung", [source("a")], DatasetConfig(), validate_only=True),
-        writer.load("/warehouse", "lung", []),
+        writer.ingest(lung(source("a")), validate_only=False),
+        writer.ingest(lung(source("a")), validate_only=True),
+        writer.load("/warehouse", []),
         writer.plan("/warehouse", "all", 1, 1),
         writer.extract("/warehouse", "all", 1, [0]),
         writer.finish("all", 1),
@@ -156,7 +176,7 @@ def test_who_asks_and_what_for_decide_the_job(store: FolderStore) -> None:
 
 
 def test_results_of_all_tasks_are_read_back(store: FolderStore, writer: RequestWriter) -> None:
-    ingest = writer.ingest("lung", [source("b"), source("a")], DatasetConfig(), validate_only=False)
+    ingest = writer.ingest(lung(source("b"), source("a")), validate_only=False)
     for key, name in zip(ingest.result_keys, "ba", strict=True):
         write_document(store, key, IngestTaskResult(reports=[report(name)]))
     assert [each.source.key for each in ingest_reports(ingest)] == ["inbox/lung/a.h5ad", "inbox/lung/b.h5ad"]
@@ -164,7 +184,7 @@ def test_results_of_all_tasks_are_read_back(store: FolderStore, writer: RequestW
     for key, written, kept in zip(extract.result_keys, ([3, 1], [2]), ([], [0]), strict=True):
         write_document(store, key, ExtractTaskResult(written=written, kept=kept))
     assert extract_result(extract) == ExtractTaskResult(written=[1, 2, 3], kept=[0])
-    load = writer.load("/warehouse", "lung", ["x"])
+    load = writer.load("/warehouse", ["x"])
     write_document(store, load.result_keys[0], LoadTaskResult(committed=["x"], unchanged=[], rows={}))
     assert load_result(load).committed == ["x"]
     finish = writer.finish("all", 1)

@@ -6,7 +6,7 @@ from nexus_assets.defs.curriculum.extract import EXTRACT
 from nexus_assets.defs.curriculum.feature_schema import FEATURE_SCHEMA
 from nexus_assets.defs.curriculum.plan import PLAN
 from nexus_assets.defs.curriculum.release import RELEASE
-from nexus_assets.defs.ingest.assets import INGEST_FILES, REPORT
+from nexus_assets.defs.ingest.source_reading import INGEST_FILES, REPORT
 from nexus_assets.defs.ops.cell_counts import CELL_COUNTS
 from nexus_assets.defs.warehouse.snapshot import SNAPSHOT
 from omics_datastore.schema.tables import TABLES

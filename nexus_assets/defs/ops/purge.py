@@ -6,16 +6,14 @@ from typing import TYPE_CHECKING
 import dagster as dg
 from pydantic import Field
 
-from nexus_assets.policy import PARTITION, input_failures
+from nexus_assets.policy import input_failures
 from nexus_assets.report_metadata import table
-from nexus_assets.run_lookup import unfinished_runs
+from nexus_assets.run_lookup import runs_by_dataset
 from nexus_resources.pipelines.resource import PipelinesResource
 from nexus_resources.stores import StoreResource, WarehouseResource
 
 if TYPE_CHECKING:
     from omics_datastore.purge import Leftover
-
-_INGEST_JOBS = ("ingest_dataset", "validate_dataset")
 
 
 class PurgeConfig(dg.Config):
@@ -56,8 +54,7 @@ def busy_datasets(instance: dg.DagsterInstance) -> set[str]:
     :param instance: Dagster instance.
     :return: Dataset keys.
     """
-    runs = [run for run in unfinished_runs(instance) if run.job_name in _INGEST_JOBS]
-    return {run.tags[PARTITION] for run in runs if PARTITION in run.tags}
+    return set(runs_by_dataset(instance))
 
 
 def _metadata(found: Sequence["Leftover"], *, dry_run: bool) -> dict[str, dg.MetadataValue | int | bool]:

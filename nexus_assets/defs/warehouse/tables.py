@@ -1,4 +1,4 @@
-"""The four tables of the warehouse: one load and one commit a dataset.
+"""The four tables of the warehouse: one load and one commit, of one dataset or of many.
 
 The Dagster process makes the load itself: it is a client call that waits for the warehouse, and the job's links and
 counts are wanted here. With ``client_calls: pipeline`` the component of the same name makes it.
@@ -9,19 +9,25 @@ from collections.abc import Iterator, Sequence
 import dagster as dg
 import polars as pl
 
-from nexus_assets.defs.ingest.assets import INGEST_FILES
+from nexus_assets.batches import each, halves
+from nexus_assets.defs.ingest.source_reading import INGEST_FILES
+from nexus_assets.partition_results import Made, PartitionResults
 from nexus_assets.partitions import DATASETS
 from nexus_assets.pipeline_run import request_writer, run_pipeline
-from nexus_assets.policy import AssetResult, blocking_check, check_result, input_failures
+from nexus_assets.policy import blocking_check, check_result
 from nexus_assets.report_metadata import place, table
-from nexus_assets.run_metadata import asset_result, changes
+from nexus_assets.run_metadata import changes
 from nexus_assets.warehouse_cost import cost_metadata
 from nexus_resources.pipelines.requests import load_result
 from nexus_resources.pipelines.resource import PipelinesResource
-from nexus_resources.stores import StoreResource, WarehouseResource
-from omics_datastore.ingest.ingest_set import read_ingest_set
+from nexus_resources.stores import WarehouseResource
+from omics_datastore.errors import CorruptionError, InputError
+from omics_datastore.ingest.ingest_set import read_ingest_set, read_ingest_set_record
 from omics_datastore.ingest.manifest import IngestManifest
-from omics_datastore.schema.tables import CELL_INFO, DATA_TABLES, FEATURE_INFO, INGEST_INFO, RAW_COUNTS, TABLES, Table
+from omics_datastore.schema.tables import CELL_INFO, DATA_TABLES, FEATURE_INFO, INGEST_INFO, RAW_COUNTS, Table
+from omics_datastore.storage.object_store import ObjectStore
+
+TABLE_KEYS = [["warehouse", table_.name] for table_ in (*DATA_TABLES, INGEST_INFO)]
 
 
 def _key(table_: Table) -> list[str]:
@@ -49,6 +55,7 @@ def _spec(table_: Table) -> dg.AssetSpec:
         deps=[INGEST_FILES, *others],
         group_name="warehouse",
         kinds={"duckdb", "parquet", "table"},
+        skippable=True,
         description=table_.description,
         metadata={"dagster/column_schema": _schema(table_), "dagster/table_name": table_.name},
     )
@@ -65,58 +72,118 @@ _CHECKS = (
 )
 
 
-@dg.multi_asset(
-    name="load_warehouse",
-    partitions_def=DATASETS,
-    backfill_policy=dg.BackfillPolicy.multi_run(max_partitions_per_run=1),
-    specs=[_spec(table_) for table_ in TABLES],
-    check_specs=[blocking_check(name, _key(table_), text, DATASETS) for name, table_, text in _CHECKS],
-)
-def load_warehouse(
-    context: dg.AssetExecutionContext, store: StoreResource, warehouse: WarehouseResource, pipelines: PipelinesResource
-) -> Iterator[AssetResult]:
-    """Load the ingest files of a dataset and make them visible, all at once."""
-    objects = store.open()
-    manifests = read_ingest_set(objects, context.partition_key)
+def table_specs() -> list[dg.AssetSpec]:
+    """Return the specs of the tables, each after those it depends on."""
+    return [_spec(table_) for table_ in (*DATA_TABLES, INGEST_INFO)]
+
+
+def table_checks() -> list[dg.AssetCheckSpec]:
+    """Return the checks of the tables."""
+    return [blocking_check(name, _key(table_), text, DATASETS) for name, table_, text in _CHECKS]
+
+
+def load_datasets(
+    context: dg.AssetExecutionContext,
+    results: PartitionResults,
+    objects: ObjectStore,
+    warehouse: WarehouseResource,
+    pipelines: PipelinesResource,
+) -> Iterator[Made]:
+    """Load the ingest files of datasets and make them visible, all at once.
+
+    :param context: Context of the step.
+    :param results: Which datasets; those that cannot be loaded fail there.
+    :param objects: Object store.
+    :param warehouse: Warehouse resource.
+    :param pipelines: Pipelines resource, for a deployment whose loads are pipelines.
+    :return: The tables of each dataset.
+    """
+    found = each(results.remaining, lambda name: _stored(objects, name))
+    results.failures.update({name: error for name, error in found.items() if isinstance(error, InputError)})
+    stored = {name: read for name, read in found.items() if not isinstance(read, InputError)}
+    manifests = {name: read for name, (_, read) in stored.items()}
     opened = warehouse.open()
-    ids = [manifest.ingest_id for manifest in manifests]
-    before = _current(opened.ingests(), context.partition_key)
-    if pipelines.client_calls == "pipeline":
-        job = request_writer(context, objects, pipelines, "load").load(warehouse.uri, context.partition_key, ids)
-        run_pipeline(context, pipelines, job, _key(INGEST_INFO))
-        result = load_result(job)
-        committed, unchanged = result.committed, result.unchanged
-    else:
-        with input_failures():
-            loaded = opened.load(manifests, objects.now())
-        committed, unchanged = list(loaded.committed), list(loaded.unchanged)
-    context.log.info(f"{len(committed)} ingests committed, {len(unchanged)} were there already.")
+    before = _current(opened.ingests())
+
+    def load(some: dict[str, list[IngestManifest]]) -> set[str]:
+        chosen = [manifest for read in some.values() for manifest in read]
+        if pipelines.client_calls == "pipeline":
+            requests = request_writer(context, objects, pipelines, "load")
+            job = requests.load(warehouse.uri, [manifest.ingest_id for manifest in chosen])
+            run_pipeline(context, pipelines, job, _key(INGEST_INFO))
+            return set(load_result(job).committed)
+        return set(opened.load(chosen, objects.now()).committed)
+
+    committed: set[str] = set()
+    waiting = [manifests] if manifests else []
+    while waiting:
+        some = waiting.pop(0)
+        try:
+            committed |= load(some)
+        except (CorruptionError, InputError) as error:
+            if len(some) == 1:
+                results.failures.update(dict.fromkeys(some, error))
+            else:  # one of them is at fault, and the others shall not suffer from it
+                waiting += halves(some)
+    loaded = {name: read for name, read in manifests.items() if name not in results.failures}
+    ids = [manifest.ingest_id for read in loaded.values() for manifest in read]
+    context.log.info(f"{len(committed)} ingests committed, {len(ids) - len(committed)} were there already.")
     totals = opened.count_totals(ids)
-    after = _current(opened.ingests(), context.partition_key)
-    checks = _check_totals(manifests, totals, after["ingest_id"].to_list())
-    deltas = changes(_size(before), _size(after))
-    rows = _expected_rows(manifests)
+    after = _current(opened.ingests())
     cost = cost_metadata(opened.usage())
-    for table_ in (*DATA_TABLES, INGEST_INFO):  # an asset must come after those it depends on
-        yield asset_result(
-            context,
+    for name, read in loaded.items():
+        yield from _tables(name, stored[name][0], read, committed, totals, before, after, opened.uri, cost)
+
+
+def _stored(objects: ObjectStore, name: str) -> tuple[str, list[IngestManifest]]:
+    """Return the version of a dataset's drop that was read last, and the manifests of its ingests."""
+    try:
+        return read_ingest_set_record(objects, name).drop_digest[:16], read_ingest_set(objects, name)
+    except FileNotFoundError:
+        raise InputError(
+            f"the dataset {name!r} has no ingest files to load; materialize ingest/ingest_files of it first."
+        ) from None
+
+
+def _tables(
+    name: str,
+    version: str,
+    manifests: list[IngestManifest],
+    committed: set[str],
+    totals: pl.DataFrame,
+    before: pl.DataFrame,
+    after: pl.DataFrame,
+    address: str,
+    cost: dict[str, dg.MetadataValue],
+) -> Iterator[Made]:
+    """Say what each table holds of a dataset."""
+    ids = [manifest.ingest_id for manifest in manifests]
+    now = after.filter(pl.col("dataset") == name)
+    counted = totals.filter(pl.col("ingest_id").is_in(ids))
+    checks = _check_totals(manifests, counted, now["ingest_id"].to_list())
+    rows = _expected_rows(manifests)
+    new = len(committed.intersection(ids))
+    for table_ in (*DATA_TABLES, INGEST_INFO):
+        yield Made(
+            _key(table_),
+            name,
             {
                 "dagster/partition_row_count": rows[table_.name],
-                "warehouse": place(opened.uri),
-                "committed": len(committed),
-                "unchanged": len(unchanged),
-                **deltas,
+                "warehouse": place(address),
+                "committed": new,
+                "unchanged": len(ids) - new,
+                **changes(_size(before.filter(pl.col("dataset") == name)), _size(now)),
                 **({} if table_ is INGEST_INFO else {"bytes": sum(m.file(table_.name).size for m in manifests)}),
                 "ingests": table(_ingest_rows(manifests)),
                 **(cost if table_ is INGEST_INFO else {}),
             },
-            asset=_key(table_),
+            data_version=version if table_ is INGEST_INFO else None,
             checks=checks[table_.name],
         )
 
 
-def _current(ingests: pl.DataFrame, dataset: str) -> pl.DataFrame:
-    return ingests.filter(pl.col("is_current") & (pl.col("dataset") == dataset))
+def _current(ingests: pl.DataFrame) -> pl.DataFrame:
+    return ingests.filter("is_current").select("dataset", "ingest_id", "cell_count")
 
 
 def _size(ingests: pl.DataFrame) -> dict[str, int]:

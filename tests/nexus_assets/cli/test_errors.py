@@ -217,7 +217,7 @@ def test_a_run_that_fails_names_itself_and_its_reason(nexus: Nexus, tmp_path: Pa
     assert outcome.code == 1
     first, second = outcome.err.splitlines()
     assert first.startswith("nexus: run ")
-    assert "failed in step create_ingest_files; see it with nexus up." in first
+    assert "failed in step ingest_datasets; see it with nexus up." in first
     assert str(nexus.root / "reports/lung") in second
     assert "Error" not in second.split(":")[1]
 
