@@ -22,7 +22,7 @@ PYTHON312 ?= python3.12
 # The tests start hundreds of Python processes, which would compile every module of Nexus again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo gcp-demo sbom audit test lint types unit cellxgene test-cellxgene test-training test-faults test-browser pipelines docs site rates bench images pins up clean
+.PHONY: demo gcp-demo sbom audit test lint types unit cellxgene test-cellxgene test-training test-faults test-browser pipelines docs site rates bench scale-demo images pins up clean
 .DELETE_ON_ERROR:
 
 demo: $(INSTALLED)
@@ -97,6 +97,13 @@ images:
 	@test -n "$(PYTHON_DIGEST)" || { echo 'make images PYTHON_DIGEST=sha256:...  (see deploy/README.md)' >&2; exit 2; }
 	docker build --file deploy/Dockerfile --build-arg PYTHON_DIGEST=$(PYTHON_DIGEST) --tag nexus-platform:$(TAG) .
 	docker build --file deploy/worker.Dockerfile --build-arg CELLXGENE=$(CELLXGENE_GATE) --build-arg PYTHON_DIGEST=$(PYTHON_DIGEST) --tag nexus-worker:$(TAG) .
+
+# 1,000 small datasets dropped into one machine's inbox, to green assets and a curriculum over all of them: on SQLite, then
+# on a PostgreSQL of its own (docs/how-to/operate.md); a quarter of an hour each.
+DATASETS ?= 1000
+scale-demo: $(INSTALLED)
+	$(BIN)/python -W ignore -m benchmarks.many_datasets --datasets $(DATASETS)
+	$(BIN)/python -W ignore -m benchmarks.many_datasets --datasets $(DATASETS) --postgres
 
 # Nexus beside a floor program, anndata and peers, verified. CELLS, FILES and REPEATS say how much; ARGS may name the
 # interpreters of peers (--tiledbsoma-python, --annbatch-python), run all but Nexus and the floor --once, --json and --plot.

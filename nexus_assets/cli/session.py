@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from omics_datastore.warehouse.warehouse import Warehouse
 
-_INSTANCE = """\
+INSTANCE_YAML = """\
 # Written by nexus when it was not there; yours to change.
 telemetry:
   enabled: false
@@ -119,7 +119,7 @@ def prepare_dagster_home(settings: Settings) -> None:
     home = settings.dagster_path
     try:
         home.mkdir(parents=True, exist_ok=True)
-        for name, content in (("dagster.yaml", _INSTANCE), ("workspace.yaml", _WORKSPACE)):
+        for name, content in (("dagster.yaml", INSTANCE_YAML), ("workspace.yaml", _WORKSPACE)):
             path = home / name
             if not path.exists():
                 path.write_text(content)

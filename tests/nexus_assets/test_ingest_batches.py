@@ -110,7 +110,7 @@ def test_what_cannot_be_read_or_loaded_fails_alone(world: World) -> None:
     assert lines[1] == (
         "heart: the dataset 'heart' has no ingest files to load; materialize ingest/ingest_files of it first."
     )
-    assert "delete it and run the ingest again" in lines[2]
+    assert "run the ingest again, which mends it" in lines[2]
     assert world.warehouse.ingests()["dataset"].to_list() == ["liver"]
 
 
