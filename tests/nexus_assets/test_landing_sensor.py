@@ -1,18 +1,14 @@
 """The landing sensor, called as the daemon calls it, over real folders and an instance with runs in it."""
 
 import shutil
-from pathlib import Path
-from typing import Any
 
 import dagster as dg
 import pytest
 
-from nexus_assets.batches import MOST_DATASETS, RANGE_END, RANGE_START, partitions_of
-from nexus_assets.defs.ops import landing_sensor as module
-from nexus_assets.defs.ops.landing_sensor import landing_sensor
 from nexus_assets.landing_state import read_state
 from nexus_assets.policy import DROP, REQUESTED_BY
 from omics_datastore.ingest.inbox import read_drop
+from tests.nexus_assets.landing_daemon import Daemon, asked, load, put, reason
 from tests.nexus_assets.world import World, make_source
 
 STARTED = dg.DagsterRunStatus.STARTED
@@ -23,63 +19,15 @@ def no_quiet_period(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NEXUS_QUIET_SECONDS", "0")
 
 
-class Daemon:
-    """Tick, as the daemon does: keep the cursor, add the partitions, and drop run keys it has seen."""
-
-    def __init__(self, world: World) -> None:
-        self.world = world
-        self.cursor: str | None = None
-        self.keys: set[str] = set()
-
-    def evaluate(self) -> dg.SensorResult:
-        context = dg.build_sensor_context(
-            instance=self.world.instance,
-            cursor=self.cursor,
-            resources={name: self.world.resources[name] for name in ("store", "warehouse")},
-        )
-        result = landing_sensor(context)
-        assert isinstance(result, dg.SensorResult)
-        return result
-
-    def tick(self) -> list[dg.RunRequest]:
-        result = self.evaluate()
-        for request in result.dynamic_partitions_requests or []:
-            assert isinstance(request, dg.AddDynamicPartitionsRequest)
-            self.world.instance.add_dynamic_partitions(request.partitions_def_name, request.partition_keys)
-        new = [run for run in result.run_requests or [] if run.run_key not in self.keys]
-        self.keys |= {str(run.run_key) for run in new}
-        self.cursor = result.cursor
-        return new
-
-
 @pytest.fixture
 def daemon(world: World) -> Daemon:
     return Daemon(world)
-
-
-def put(world: World, key: str, content: str = "x") -> Path:
-    path = world.root / key
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(content)
-    return path
-
-
-def asked(runs: list[dg.RunRequest]) -> list[tuple[str | None, str | None]]:
-    return [(run.job_name, run.partition_key) for run in runs]
 
 
 def add_run(world: World, job: str, partition: str, status: dg.DagsterRunStatus, **tags: str) -> dg.DagsterRun:
     run = dg.DagsterRun(job_name=job, status=status, tags={"dagster/partition": partition, **tags})
     world.instance.add_run(run)
     return run
-
-
-def load(world: World, dataset: str) -> None:
-    """Say that a dataset as it lies in the inbox was loaded, and summed up."""
-    tags = {"dagster/data_version": read_drop(world.store, dataset).digest[:16]}
-    event = dg.AssetMaterialization(["warehouse", "ingest_info"], partition=dataset, tags=tags)
-    world.instance.report_runless_asset_event(event)
-    world.instance.report_runless_asset_event(dg.AssetMaterialization(["warehouse", "snapshot"]))
 
 
 def test_a_new_dataset_starts_one_run_and_shows_its_files(world: World, daemon: Daemon) -> None:
@@ -197,46 +145,6 @@ def test_a_feature_schema_is_registered(world: World, daemon: Daemon) -> None:
     assert daemon.tick() == []
 
 
-def test_many_datasets_land_in_few_runs_and_the_cursor_stays_small(
-    world: World, daemon: Daemon, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "MAX_DATASETS", 2 * MOST_DATASETS)
-    world.instance.add_dynamic_partitions("datasets", ["d050", "zzz"])
-    names = [f"d{number:03d}" for number in range(2 * MOST_DATASETS + 5)]
-    for name in names:
-        put(world, f"inbox/{name}.h5ad")
-    put(world, "feature_schemas/genes.csv")
-    ticks = [daemon.tick() for _ in range(3)]
-    assert [len(runs) for runs in ticks] == [4, 1, 0]
-    order = world.instance.get_dynamic_partitions("datasets")
-    runs = [dg.DagsterRun("ingest_dataset", tags=run.tags) for tick in ticks for run in tick if RANGE_START in run.tags]
-    of_runs = [list(partitions_of(run, lambda: order)) for run in runs]
-    assert [len(keys) for keys in of_runs] == [MOST_DATASETS, MOST_DATASETS - 1, 5]
-    assert sorted(key for keys in of_runs for key in keys) == sorted(set(names) - {"d050"})
-    assert asked(ticks[0])[0] == ("ingest_dataset", "d050")  # known before, and not next to another
-    assert runs[0].tags[RANGE_END] == of_runs[0][-1]
-    assert len(daemon.cursor or "") < 40
-
-
-def test_a_batch_in_hand_is_known_by_its_ends(world: World, daemon: Daemon) -> None:
-    for name in ("a", "b", "c"):
-        put(world, f"inbox/{name}.h5ad")
-    (request,) = daemon.tick()
-    run = world.instance.add_run(dg.DagsterRun("ingest_dataset", status=STARTED, tags=request.tags))
-    put(world, "inbox/b.h5ad", "changed")
-    assert f"b is being ingested by run {run.run_id}" in reason(daemon)
-
-
-def test_a_snapshot_is_made_when_the_last_run_made_none(world: World, daemon: Daemon) -> None:
-    put(world, "inbox/lung.h5ad")
-    daemon.tick()
-    load(world, "lung")
-    assert daemon.tick() == []
-    world.instance.report_runless_asset_event(dg.AssetMaterialization(["warehouse", "ingest_info"], partition="lung"))
-    assert asked(daemon.tick()) == [("refresh_snapshot", None)]
-    assert daemon.tick() == []
-
-
 def test_a_tick_that_is_repeated_after_a_crash_asks_under_the_same_keys(world: World, daemon: Daemon) -> None:
     put(world, "inbox/lung.h5ad")
     assert [run.run_key for run in daemon.evaluate().run_requests or []] == [run.run_key for run in daemon.tick()]
@@ -340,8 +248,3 @@ class TestCurricula:
         put(world, "curricula/more.yaml", self.SPECIFICATION.replace("all", "more"))
         result = daemon.evaluate()
         assert asked(list(result.run_requests or [])) == [("build_curriculum", "more.v1")]
-
-
-def reason(daemon: Daemon) -> str:
-    skip: Any = daemon.evaluate().skip_reason
-    return str(skip.skip_message) if skip is not None else ""
