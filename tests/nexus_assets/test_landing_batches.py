@@ -62,8 +62,13 @@ def test_a_snapshot_is_made_when_the_last_run_made_none(world: World, daemon: Da
     load(world, "lung")
     assert daemon.tick() == []
     world.instance.report_runless_asset_event(dg.AssetMaterialization(["warehouse", "ingest_info"], partition="lung"))
-    assert asked(daemon.tick()) == [("refresh_snapshot", None)]
+    (request,) = daemon.tick()
+    assert asked([request]) == [("refresh_snapshot", None)]
+    run = world.instance.add_run(dg.DagsterRun("refresh_snapshot", status=STARTED, tags=request.tags))
+    place = daemon.cursor
+    assert reason(daemon) == f"the snapshot is made by run {run.run_id}, which is started"
     assert daemon.tick() == []
+    assert daemon.cursor == place
 
 
 def test_what_was_taken_survives_a_restart(tmp_path: Path) -> None:

@@ -143,14 +143,15 @@ class _Taken:
         """Start a snapshot when datasets were loaded since the last: a run of which some datasets failed made none."""
         loaded = self._instance.get_latest_materialization_event(dg.AssetKey(TABLE_KEYS[-1]))
         summed = self._instance.get_latest_materialization_event(dg.AssetKey(SNAPSHOT))
-        if loaded is not None and (summed is None or summed.timestamp < loaded.timestamp):
-            self.runs.append(
-                dg.RunRequest(
-                    run_key=f"{refresh_snapshot.name}:{loaded.run_id}:{loaded.timestamp}",
-                    job_name=refresh_snapshot.name,
-                    tags={REQUESTED_BY: _SENSOR},
-                )
-            )
+        if loaded is None or (summed is not None and summed.timestamp >= loaded.timestamp):
+            return
+        tags = {REQUESTED_BY: _SENSOR, DROP: digest([loaded.run_id, loaded.timestamp])}
+        made = self._instance.get_runs(dg.RunsFilter(job_name=refresh_snapshot.name, tags=tags), limit=1)
+        if made:
+            self.notes.append(f"the snapshot is made by run {made[0].run_id}, which is {made[0].status.value.lower()}")
+        else:
+            key = f"{refresh_snapshot.name}:{tags[DROP]}"
+            self.runs.append(dg.RunRequest(run_key=key, job_name=refresh_snapshot.name, tags=tags))
 
     def reason_to_wait(self, landings: Landings) -> str:
         """Say why what is made of all datasets waits; empty when it need not."""
