@@ -14,6 +14,9 @@ from nexus_resources.settings import Settings
 from nexus_resources.stores import StoreResource, WarehouseResource
 from omics_datastore.storage.layout import PIPELINES
 
+_KEEP_JOB_DAYS = 14.0
+"""Days for which the folders of pipeline jobs are kept, but never longer than runs."""
+
 Resources = dict[str, dg.ConfigurableResource]  # type: ignore[type-arg]
 
 
@@ -46,6 +49,7 @@ def _pipelines(settings: Settings) -> PipelinesResource:
         "task_memory_bytes": settings.task_memory_mb * 2**20,
         "bins_per_group": settings.bins_per_group,
         "client_calls": settings.client_calls,
+        "keep_days": min(_KEEP_JOB_DAYS, settings.keep_run_days or _KEEP_JOB_DAYS),
         "cellxgene_python": settings.cellxgene_python,
         "cellxgene_memory_mb": settings.cellxgene_memory_mb,
         "cellxgene_seconds": settings.cellxgene_seconds,

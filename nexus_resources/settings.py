@@ -32,6 +32,11 @@ class Settings(GcpSettings):
     bins_per_group: int = Field(32, ge=1, description="Bins of a group at most; a group has about 10,000 cells.")
     quiet_seconds: float = Field(5.0, ge=0, description="How long a drop must not have changed before it is taken.")
     sensors: Literal["on", "off"] = Field("on", description="Whether sensors and schedules start switched on.")
+    keep_run_days: float = Field(
+        90.0,
+        ge=0,
+        description="Days for which old runs are remembered that made nothing that is still there; 0: always.",
+    )
     webhook: str = Field(
         "", pattern=r"^(https?://\S+)?$", description="Address that is told of failed runs, in Slack's JSON; a secret."
     )

@@ -110,6 +110,7 @@ def purge(
     :param now: As it was found with.
     :return: What was deleted; what was pinned, loaded or ingested again since is not.
     """
+    sweep_scratch(store)
     again = find_leftovers(store, warehouse, grace_seconds=grace_seconds, busy_datasets=busy_datasets, now=now)
     chosen = [item for item in again if item.name in {other.name for other in leftovers}]
     hidden = [item.name for item in chosen if item.reason in ("superseded", "retired", "uncommitted rows")]
@@ -123,6 +124,27 @@ def purge(
         elif item.reason != "uncommitted rows":
             _delete_ingest_files(store, item.name)
     return chosen
+
+
+def sweep_scratch(store: ObjectStore) -> None:
+    """Remove what processes of this machine that are dead had half made.
+
+    :param store: Object store.
+    """
+    store.scratch_path("purge")  # who asks for the first one sweeps
+
+
+def delete_old_task_records(store: ObjectStore, limit: float) -> list[str]:
+    """Delete what the tasks of runs were told and said, where nothing of it changed since a time.
+
+    :param store: Object store.
+    :param limit: Seconds since 1970.
+    :return: The folders, one a run.
+    """
+    found = [item.name for item in _old_task_records(store, limit)]
+    for name in found:
+        store.delete_folder(name)
+    return found
 
 
 @dataclass(frozen=True)

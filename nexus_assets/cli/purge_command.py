@@ -21,13 +21,15 @@ def purge(dry_run: bool, yes: bool, grace_hours: float, as_json: bool) -> None:
     Files in the inbox are never deleted.
     """
     from nexus_assets.defs.ops.purge import busy_datasets
-    from omics_datastore.purge import by_reason, find_leftovers
+    from omics_datastore.purge import by_reason, find_leftovers, sweep_scratch
 
     if grace_hours < 0:
         raise InputError(f"--grace-hours {grace_hours} is negative; give hours from 0.")
     session = open_session(writes=not dry_run)
     busy = busy_datasets(session.instance) if session.settings.dagster_path.exists() else set()
     found = find_leftovers(session.store, session.warehouse, grace_seconds=grace_hours * 3600, busy_datasets=busy)
+    if not dry_run:
+        sweep_scratch(session.store)
     rows = [{"reason": item.reason, "name": item.name, "bytes": item.size} for item in found]
     if not as_json:
         print_rows(rows, "nothing to purge")

@@ -2,6 +2,7 @@
 
 import errno
 import ipaddress
+import itertools
 import os
 import signal
 import socket
@@ -18,6 +19,7 @@ import click
 import yaml
 
 from nexus_assets.cli.output import say
+from nexus_assets.cli.server_logs import bound_logs
 from nexus_assets.cli.session import open_session
 from nexus_resources.settings import Settings
 from omics_datastore.errors import InputError, NexusError
@@ -30,6 +32,8 @@ _MODULE = "nexus_assets.definitions"
 _STOP_SECONDS = 20.0
 _GROUP_SECONDS = 10.0
 _START_SECONDS = 120.0
+_LOOKS_AT_LOGS = 120
+"""The logs are looked at once in so many looks at the processes."""
 
 
 @click.command()
@@ -67,7 +71,7 @@ def up(port: int, host: str, read_only: bool) -> None:
             )
             if not _is_loopback(host):
                 say(exposure(host, port, read_only=read_only))
-            _watch(processes)
+            _watch(processes, settings.dagster_path)
         finally:
             _stop(list(processes.values()))
 
@@ -210,10 +214,12 @@ def _end_lost_runs() -> None:
             say(f"Run {run_id} was ended: the process that executed it is gone.")
 
 
-def _watch(processes: "Mapping[str, subprocess.Popen[bytes]]") -> None:
+def _watch(processes: "Mapping[str, subprocess.Popen[bytes]]", logs: Path) -> None:
     try:
-        while True:
+        for looks in itertools.count():
             _check_running(processes)
+            if looks % _LOOKS_AT_LOGS == 0:
+                bound_logs(logs)
             time.sleep(0.5)
     except KeyboardInterrupt:
         say("Stopping.")

@@ -177,7 +177,8 @@ class FolderStore(ObjectStore):
         folder = self._folder(prefix)
         if not folder.is_dir():
             return []
-        return sorted(entry.name for entry in os.scandir(folder) if entry.is_dir() and not entry.name.startswith("."))
+        found = [entry.name for entry in os.scandir(folder) if entry.is_dir() and not entry.name.startswith(".")]
+        return sorted(name for name in found if _holds_a_file(folder / name))
 
     def delete(self, key: str) -> None:
         self.path(key).unlink(missing_ok=True)
@@ -195,6 +196,11 @@ class FolderStore(ObjectStore):
 def _entry(key: str, status: os.stat_result) -> StoredObject:
     # A file that was moved or linked to its place keeps its mtime, not its ctime.
     return StoredObject(key, status.st_size, f"{status.st_mtime_ns}", max(status.st_mtime, status.st_ctime))
+
+
+def _holds_a_file(folder: Path) -> bool:
+    """Tell whether anything lies below a folder: who was killed before the first file, or deleted the last, left none."""
+    return any(names for _, _, names in os.walk(folder))
 
 
 def _raise_unless_missing(error: OSError) -> None:

@@ -222,6 +222,8 @@ class ObjectStore(ABC):
     def folders(self, prefix: str) -> list[str]:
         """List the names of the folders directly below a prefix, sorted; not those that begin with a dot.
 
+        A folder is there as long as there is an object below it.
+
         :param prefix: ``""`` or a prefix that ends in ``/``.
         :return: Names without slashes.
         """

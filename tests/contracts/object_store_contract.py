@@ -153,6 +153,9 @@ class ObjectStoreContract:
         assert [entry.key for entry in store.entries("b/")] == ["b/a", "b/c", "b/c.d/e"]
         assert store.folders("") == ["b", "b-c", "é"]
         assert store.folders("b/") == ["c.d"]
+        for entry in list(store.entries("b/")):
+            store.delete(entry.key)
+        assert store.folders("") == ["b-c", "é"], "a folder in which nothing lies any more is none"
 
     def test_names_with_a_dot_are_not_listed(self, store: ObjectStore) -> None:
         for key in ("inbox/lung.h5ad", "inbox/.lung.h5ad.partial", "inbox/.cache/lung.h5ad", ".hidden/x"):

@@ -53,6 +53,12 @@ def test_another_specification_is_the_next_version(world: World) -> None:
     assert resolve(world) == (3, "new")
 
 
+def test_a_claim_that_was_broken_off_takes_no_number(world: World) -> None:
+    (world.root / "extracts/all/v1").mkdir(parents=True)
+    assert list_curricula(world.store) == []
+    assert resolve(world) == (1, "new")
+
+
 def test_only_data_that_is_selected_makes_a_new_version(world: World) -> None:
     lung = {"filter": [{"column": "dataset", "op": "eq", "value": "lung"}]}
     resolve(world, **lung)
