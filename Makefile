@@ -22,7 +22,7 @@ PYTHON312 ?= python3.12
 # The tests start hundreds of Python processes, which would compile every module of Nexus again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo gcp-demo sbom audit test lint types unit cellxgene test-cellxgene test-training test-faults test-browser pipelines docs site rates bench scale-demo images pins up clean
+.PHONY: demo gcp-demo sbom audit test lint types unit cellxgene test-cellxgene test-training test-faults test-browser test-crash soak pipelines docs site rates bench scale-demo images pins up clean
 .DELETE_ON_ERROR:
 
 demo: $(INSTALLED)
@@ -70,6 +70,18 @@ test-faults: $(INSTALLED) $(BIGQUERY)/.installed
 # What an operator does, in Debian's Chromium (apt-get install chromium); pictures of it go to .screenshots/.
 test-browser: $(INSTALLED)
 	$(BIN)/pytest tests/browser
+
+# Every operation killed at durable steps and random moments, in a folder, in an emulated cloud, and as the real commands.
+# Half an hour and more; without --sample at every step, which takes hours. docs/reliability.md has what was seen.
+test-crash: $(INSTALLED) $(BIGQUERY)/.installed
+	$(BIN)/python -m tests.crash folder --sample 14 --moments 2
+	$(BIN)/python -m tests.crash cloud --sample 5 --moments 1
+	$(BIN)/python -m tests.crash commands --moments 5
+
+# One root loaded for long while nexus up serves it; ARGS may keep the samples and draw them (--samples FILE --plot FILE).
+SOAK_MINUTES ?= 30
+soak: $(INSTALLED)
+	$(BIN)/python -m tests.soak --minutes $(SOAK_MINUTES) $(ARGS)
 
 # The compiled pipelines are committed; a test checks that they are current.
 pipelines: $(INSTALLED)

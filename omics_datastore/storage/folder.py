@@ -199,7 +199,7 @@ def _entry(key: str, status: os.stat_result) -> StoredObject:
 
 
 def _holds_a_file(folder: Path) -> bool:
-    """Tell whether anything lies below a folder: who was killed before the first file, or deleted the last, left none."""
+    """Tell whether anything lies below a folder: who was killed early, or deleted the last file, left nothing."""
     return any(names for _, _, names in os.walk(folder))
 
 

@@ -15,7 +15,7 @@ from tests.crash.answers import answers, compile_questions, glance, leftovers
 from tests.crash.children import Ended, import_too, in_child
 from tests.crash.places import Place
 from tests.crash.steps import Steps
-from tests.crash.story import STORY, Operation, purge_all
+from tests.crash.story import Operation, purge_all
 
 Then = Literal["again", "abandoned"]
 
@@ -50,10 +50,11 @@ class _Undisturbed:
     seconds: float
 
 
-def kill_everywhere(place: Place, sample: int | None, moments: int) -> Iterator[Kill]:
-    """Go through the story and kill each operation.
+def kill_everywhere(place: Place, story: Sequence[Operation], sample: int | None, moments: int) -> Iterator[Kill]:
+    """Go through a story and kill each operation.
 
     :param place: Where it happens; an empty place.
+    :param story: The operations, in order.
     :param sample: How many steps of each operation to kill at, spread evenly; all by default, each once for either
         of what may come then.
     :param moments: How many random moments of each operation to kill at besides.
@@ -61,7 +62,7 @@ def kill_everywhere(place: Place, sample: int | None, moments: int) -> Iterator[
     """
     chance = random.Random(7)
     state: _State | None = None
-    for place_in_story, operation in enumerate(STORY):
+    for place_in_story, operation in enumerate(story):
         if operation.prepare is not None:
             _succeed(place, operation.prepare)
         if operation.prepare is not None or state is None:

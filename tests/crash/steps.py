@@ -55,9 +55,9 @@ class Steps:
     def _count_flushes(self) -> None:
         flush = os.fsync
 
-        def counted(descriptor: int) -> None:
+        def counted(fd: Any) -> None:
             self._step()
-            flush(descriptor)
+            flush(fd)
 
         os.fsync = counted
 

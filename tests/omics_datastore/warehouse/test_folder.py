@@ -1,10 +1,6 @@
 import errno
-import json
 import multiprocessing
 import os
-import shutil
-import subprocess
-import sys
 import threading
 import time
 from datetime import timedelta
@@ -49,32 +45,6 @@ def forget_checksums(store: FolderStore) -> None:
         rows = pq.read_table(path, partitioning=None).replace_schema_metadata(None)
         path.unlink()
         pq.write_table(rows, path.with_stem(path.stem.rpartition("-")[0]))
-
-
-def test_a_load_killed_at_any_step_ends_in_the_same_files(store: FolderStore, tmp_path: Path) -> None:
-    old, new, other = make_ingest(store), make_ingest(store, version=2), make_ingest(store, source="b.h5ad")
-    FolderWarehouse(store).load([old.manifest], NOON)
-    before = shutil.copytree(tmp_path / "warehouse", tmp_path / "before")
-    manifests = tmp_path / "manifests.json"
-    manifests.write_text(json.dumps([item.manifest.model_dump(mode="json") for item in (new, other)]))
-    script = Path(__file__).with_name("kill_at_every_step.py")
-    top = Path(__file__).parents[3]
-    program = [sys.executable, str(script), str(tmp_path), str(manifests), str(before)]
-    run = subprocess.run(
-        program, capture_output=True, text=True, check=False, env={**os.environ, "PYTHONPATH": str(top)}
-    )
-    assert run.returncode == 0, run.stderr
-    told: dict[str, Any] = json.loads(run.stdout)
-    assert len(told["files"]) == 3 * 3 + 2
-    assert told["steps"] > 20
-    nothing, everything = [old.ingest_id], sorted(item.ingest_id for item in (old, new, other))
-    seen = [outcome["visible"] for outcome in told["outcomes"]]
-    assert [outcome["killed"] for outcome in told["outcomes"]] == [-9] * told["steps"]
-    assert seen == sorted(seen, key=len)
-    assert [outcome for outcome in told["outcomes"] if outcome["visible"] not in (nothing, everything)] == []
-    assert nothing in seen
-    assert everything in seen
-    assert [outcome for outcome in told["outcomes"] if outcome["different"]] == []
 
 
 def _load_many(root: str, manifests: list[Any], barrier: Any) -> None:
