@@ -22,7 +22,7 @@ PYTHON312 ?= python3.12
 # The tests start hundreds of Python processes, which would compile every module of Nexus again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo gcp-demo sbom audit test lint types unit cellxgene test-cellxgene test-training test-faults test-browser test-crash soak pipelines docs site rates bench scale-demo images pins up clean
+.PHONY: demo gcp-demo sbom audit test lint types unit cellxgene test-cellxgene test-training test-faults test-browser fuzz test-crash soak pipelines docs site rates bench scale-demo images pins up clean
 .DELETE_ON_ERROR:
 
 demo: $(INSTALLED)
@@ -66,6 +66,11 @@ test-faults: $(INSTALLED) $(BIGQUERY)/.installed
 	NEXUS_FAULT_FLIPS=60 $(BIN)/pytest --timeout 3600 tests/nexus_assets/cli/test_damaged_files.py \
 		tests/omics_datastore/test_disk_faults.py tests/omics_datastore/storage/test_cloud_storage_faults.py \
 		tests/omics_datastore/warehouse/test_bigquery_faults.py tests/nexus_resources/pipelines/test_vertex.py
+
+# Everything that reads what somebody wrote, under atheris (coverage-guided); inputs and findings stay in .fuzz.
+FUZZ_SECONDS ?= 1800
+fuzz: $(INSTALLED) .venvs/fuzz/.installed
+	.venvs/fuzz/bin/python -m tests.fuzz --seconds $(FUZZ_SECONDS)
 
 # What an operator does, in Debian's Chromium (apt-get install chromium); pictures of it go to .screenshots/.
 test-browser: $(INSTALLED)
@@ -176,6 +181,15 @@ $(CELLXGENE)/.installed: $(CELLXGENE_PINS) $(INSTALLED)
 	$(PYTHON) -m venv --without-pip $(CELLXGENE)
 	$(UV) --python $(CELLXGENE)/bin/python --requirement $(CELLXGENE_PINS) \
 		|| $(PIP) --python $(CELLXGENE)/bin/python install $(QUIET) --requirement $(CELLXGENE_PINS)
+	touch $@
+
+# atheris alone: the rest its environment takes from that of Nexus.
+.venvs/fuzz/.installed: tests/fuzz/atheris.txt $(INSTALLED)
+	$(PYTHON) -m venv --clear --without-pip .venvs/fuzz
+	$(UV) --python .venvs/fuzz/bin/python --requirement $< \
+		|| $(PIP) --python .venvs/fuzz/bin/python install $(QUIET) --requirement $<
+	$(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' \
+		> $$(.venvs/fuzz/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/nexus.pth
 	touch $@
 
 # pip and not uv: where an index is configured that has torch for the CPU alone, pip takes it.

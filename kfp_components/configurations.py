@@ -24,6 +24,15 @@ class TaskConfig(BaseModel):
     workers: int = Field(1, gt=0, description="Threads a task may use.")
 
 
+class ReadLimits(BaseModel):
+    """What reading source files may take; a file that takes more, or crashes what reads it, is refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    seconds: float = Field(300, gt=0, description="Seconds that one read from a source file may take.")
+    memory_mb: int = Field(8192, gt=0, description="Megabytes that the process that reads may hold.")
+
+
 class DatasetSources(BaseModel):
     """Source files of a dataset, and how they are read."""
 
@@ -40,6 +49,9 @@ class IngestTaskConfig(TaskConfig):
     datasets: list[DatasetSources]
     parquet: ParquetLayout = ParquetLayout()
     cellxgene: CellxgeneEnvironment | None = Field(None, description="Where cellxgene-schema is, if it is asked for.")
+    limits: ReadLimits | None = Field(
+        None, description="What reading may take, in a process of its own; without, the task's own process reads."
+    )
 
 
 class IngestTaskResult(BaseModel):

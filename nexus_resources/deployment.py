@@ -53,6 +53,8 @@ def _pipelines(settings: Settings) -> PipelinesResource:
         "cellxgene_python": settings.cellxgene_python,
         "cellxgene_memory_mb": settings.cellxgene_memory_mb,
         "cellxgene_seconds": settings.cellxgene_seconds,
+        "read_seconds": settings.read_seconds,
+        "read_memory_mb": settings.read_memory_mb,
     }
     if not settings.is_gcp:
         return LocalPipelinesResource(folder=str(settings.root_path / PIPELINES), **spread)

@@ -58,6 +58,15 @@ class Settings(GcpSettings):
     cellxgene_memory_mb: int = Field(8192, ge=1, description="Megabytes that cellxgene-schema may use.")
     cellxgene_seconds: float = Field(3600, gt=0, description="Seconds that cellxgene-schema may take for a file.")
 
+    read_seconds: float = Field(
+        300, gt=0, description="Seconds that one read from a source file may take; the file is refused then."
+    )
+    read_memory_mb: int = Field(
+        8192,
+        ge=512,
+        description="Megabytes that the process that reads source files may hold; the file is refused then.",
+    )
+
     @property
     def is_gcp(self) -> bool:
         """Return whether Nexus runs on Google Cloud."""

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import click
 import polars as pl
-import yaml
 from pydantic import ValidationError
 
 from nexus_assets.cli.examples import examples
@@ -18,6 +17,7 @@ from omics_datastore.errors import InputError
 from omics_datastore.query.filter_text import parse_filter, parse_part
 from omics_datastore.query.filters import CellFilter, Part
 from omics_datastore.storage.documents import describe as in_words
+from omics_datastore.storage.yaml_text import load_yaml
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
@@ -147,8 +147,8 @@ def _read(path: Path) -> CellFilter:
 
     text = read_given(path, "filter")
     try:
-        content = yaml.safe_load(text)
-    except (yaml.YAMLError, UnicodeDecodeError):
+        content = load_yaml(text)
+    except ValueError:
         content = None  # said below
     if not isinstance(content, dict) or "name" not in content:
         return parse_filter(text, str(path))

@@ -66,8 +66,10 @@ def ingest(paths: Sequence[str], dataset: str | None, config: Path | None, valid
     if as_json and results:
         print_json([result.model_dump(mode="json") for result in results])
     if failed:
-        is_input = all(isinstance(error, InputError) for error in failed)
-        raise (InputError if is_input else RunFailedError)("\n".join(map(str, failed)))
+        sentences = [line for error in failed for line in str(error).splitlines()]
+        if all(isinstance(error, InputError) for error in failed):
+            raise InputError(*sentences)
+        raise RunFailedError("\n".join(sentences))
 
 
 def ingest_datasets(
@@ -91,7 +93,7 @@ def ingest_datasets(
         try:
             placed[dataset] = _place(session, dataset, sources, config)
         except InputError as error:
-            yield InputError(_as_named(str(error), session, dataset, sources))
+            yield InputError(*_as_named(str(error), session, dataset, sources).splitlines())
     if not placed:
         return
     add_partitions(session.instance, DATASETS, sorted(placed))
@@ -108,7 +110,8 @@ def ingest_datasets(
             elif lost is not None:
                 if isinstance(lost, InputError):
                     placed[dataset].files.undo()
-                yield type(lost)(_as_named(failed[dataset], session, dataset, datasets[dataset]))
+                said = _as_named(failed[dataset], session, dataset, datasets[dataset])
+                yield InputError(*said.splitlines()) if isinstance(lost, InputError) else RunFailedError(said)
 
 
 @dataclass(frozen=True)

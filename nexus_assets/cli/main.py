@@ -27,7 +27,7 @@ from nexus_assets.cli.sql_command import sql
 from nexus_assets.cli.suggestions import SuggestingGroup
 from nexus_assets.cli.trace_command import trace
 from nexus_assets.cli.up_command import up
-from omics_datastore.errors import InputError, NexusError
+from omics_datastore.errors import InputError, NexusError, one_line
 from omics_datastore.shown_text import masked
 from omics_datastore.storage.disk_errors import clear_disk_errors
 from omics_datastore.version import NEXUS_VERSION
@@ -78,7 +78,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except click.ClickException as error:
         context = getattr(error, "ctx", None)
         where = f" See {context.command_path} --help." if context is not None else ""
-        say(masked(f"nexus: {error.format_message().rstrip('.')}.{where}".replace("?.", "?")))
+        said = one_line(error.format_message().rstrip("."))
+        say(masked(f"nexus: {said}.{where}".replace("?.", "?")))
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
         click.echo("nexus: stopped.", err=True)

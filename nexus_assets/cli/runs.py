@@ -126,7 +126,7 @@ def _error(result: "dg.ExecuteInProcessResult") -> NexusError:
         failure = data.user_failure_data
         said = failure.metadata[FAILED].value if failure is not None and FAILED in failure.metadata else None
         if failure is not None and is_input_failure(failure):
-            return _of_partitions(InputError(failure.description or "the run failed"), said)
+            return _of_partitions(InputError(*(failure.description or "the run failed").splitlines()), said)
         error = data.error
         cause = error.cause if error is not None and error.cause is not None else error
         if cause is not None and cause.cls_name == "DagsterExecutionInterruptedError":

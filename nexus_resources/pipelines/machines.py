@@ -7,12 +7,12 @@ extract_job: {cpu: 8, memory: 32G, parallelism: 64}
 import re
 from typing import Any, Self
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from kfp_components.catalog import COMPONENTS
 from omics_datastore.errors import InputError
 from omics_datastore.storage.documents import describe
+from omics_datastore.storage.yaml_text import load_yaml
 
 DEFAULT = "default"
 """The entry for components that have none of their own."""
@@ -104,9 +104,9 @@ def parse_machines(text: str, where: str = "NEXUS_MACHINES") -> Machines:
     :raise InputError: When it is not what it should be; one sentence.
     """
     try:
-        content: Any = yaml.safe_load(text) if text.strip() else {}
-    except yaml.YAMLError as error:
-        raise InputError(f"{where} is not YAML: {' '.join(str(error).split())}.") from error
+        content: Any = load_yaml(text) if text.strip() else {}
+    except ValueError as error:
+        raise InputError(f"{where} {error}.") from error
     if not isinstance(content, dict):
         raise InputError(f"{where} must map component names to machines, not be {type(content).__name__}.")
     try:

@@ -21,6 +21,7 @@ from kfp_components.configurations import (
     LoadTaskConfig,
     LoadTaskResult,
     PrepareExtractTaskConfig,
+    ReadLimits,
     TaskConfig,
 )
 from kfp_components.results import read_result
@@ -92,6 +93,7 @@ class RequestWriter:
         validate_only: bool,
         parquet: ParquetLayout = RANGE_READS,
         cellxgene: CellxgeneEnvironment | None = None,
+        limits: ReadLimits | None = None,
     ) -> PipelineJob:
         """Ask for ingest files, or for reports only. The source files of all datasets are spread over the tasks.
 
@@ -99,10 +101,11 @@ class RequestWriter:
         :param validate_only: Write no ingest files.
         :param parquet: How ingest files are laid out, for the warehouse they go to.
         :param cellxgene: Where tasks find cellxgene-schema; they are told when a dataset asks for it.
+        :param limits: What reading a source file may take.
         :return: The job.
         """
         shares = spread_by_size([source for each in datasets for source in each.sources], self._spread.tasks)
-        common: dict[str, Any] = {"parquet": parquet}
+        common: dict[str, Any] = {"parquet": parquet, "limits": limits}
         if any(each.config.validation.cellxgene_schema != "off" for each in datasets):
             common["cellxgene"] = cellxgene
         tasks = self._write(IngestTaskConfig, [{**common, "datasets": _among(datasets, share)} for share in shares])

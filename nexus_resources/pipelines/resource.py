@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 
 import dagster as dg
 
+from kfp_components.configurations import ReadLimits
 from nexus_resources.pipelines.local import LocalPipelines
 from nexus_resources.pipelines.observer import PipelineObserver
 from nexus_resources.pipelines.runner import PipelineRunner
@@ -19,7 +20,8 @@ class PipelinesResource(dg.ConfigurableResource, ABC):  # type: ignore[type-arg]
     ``retry_seconds``, then after twice as many each time. A job older than ``timeout_seconds`` is cancelled, with 0
     none is; one that no run waits for is cancelled after ``orphan_grace_minutes``.
     Where we keep the history of jobs, the newest ``keep_jobs`` stay and all that are younger than ``keep_days``.
-    ``cellxgene_python`` is the Python that tasks find cellxgene-schema with.
+    ``cellxgene_python`` is the Python that tasks find cellxgene-schema with; ``read_seconds`` and ``read_memory_mb``
+    limit what reading a source file takes.
     """
 
     tasks: int = 2
@@ -36,6 +38,8 @@ class PipelinesResource(dg.ConfigurableResource, ABC):  # type: ignore[type-arg]
     cellxgene_python: str = ""
     cellxgene_memory_mb: int = 8192
     cellxgene_seconds: float = 3600.0
+    read_seconds: float = 300.0
+    read_memory_mb: int = 8192
 
     @abstractmethod
     def runner(self) -> PipelineRunner:
@@ -48,6 +52,10 @@ class PipelinesResource(dg.ConfigurableResource, ABC):  # type: ignore[type-arg]
         return CellxgeneEnvironment(
             python=self.cellxgene_python, memory_mb=self.cellxgene_memory_mb, seconds=self.cellxgene_seconds
         )
+
+    def read_limits(self) -> ReadLimits | None:
+        """Return what reading a source file may take; ``None`` where tasks are no processes of their own."""
+        return ReadLimits(seconds=self.read_seconds, memory_mb=self.read_memory_mb)
 
     @property
     def tasks_share_cores(self) -> bool:

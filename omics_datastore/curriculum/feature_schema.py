@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from omics_datastore.errors import InputError
 from omics_datastore.ingest.feature_ids import strip_version
 from omics_datastore.keys import KEY_PATTERN, check_key, digest
-from omics_datastore.storage.documents import read_document, write_document
+from omics_datastore.storage.documents import read_document, read_written, write_document
 from omics_datastore.storage.layout import (
     FEATURE_SCHEMAS,
     SPECIFICATIONS,
@@ -29,6 +29,10 @@ COMPUTED = (UNION, INTERSECTION)
 
 _ID_COLUMNS = ("ensembl_id", "ensemble_id")
 _NAMED = 5
+MOST_SCHEMA_BYTES = 64 * 2**20
+"""What a CSV file of genes may have; ten times the largest annotation with all of its columns."""
+_FORMULA = r"^(?:[=@\t\r]|[+-].)"
+"""What a spreadsheet takes for something to compute: no gene begins so, and what is exported is opened in one."""
 
 
 @dataclass(frozen=True)
@@ -94,9 +98,21 @@ def parse_feature_schema(name: str, content: bytes) -> FeatureSchema:
             f"{where} lists {len(repeated)} genes more than once (versions do not count): "
             f"{', '.join(repeated[:_NAMED].to_list())}{more}; keep one row of each."
         )
+    _refuse_formulas(where, column, ids)
     nothing = pl.Series([None] * len(ids), dtype=pl.String)
     names = _text(table["symbol"]) if "symbol" in table.columns else nothing
+    _refuse_formulas(where, "symbol", names)
     return FeatureSchema(name, pl.DataFrame({"feature_id": ids, "feature_name": names}))
+
+
+def _refuse_formulas(where: str, column: str, values: pl.Series) -> None:
+    wrong = values.str.contains(_FORMULA).fill_null(value=False)
+    if wrong.any():
+        row = int(wrong.arg_max() or 0)
+        raise InputError(
+            f"{where} has the {column} {values[row]!r} in row {row + 1} below the column names, which a spreadsheet "
+            "would compute; correct it."
+        )
 
 
 def add_feature_schema(store: ObjectStore, name: str, content: bytes) -> FeatureSchema:
@@ -143,7 +159,7 @@ def load_feature_schema(store: ObjectStore, name: str) -> FeatureSchema:
     :raise InputError: When there is none of this name, its file is wrong, or is not what it was when it was registered.
     """
     try:
-        content = store.read(feature_schema_key(check_name(name)))
+        content = read_written(store, feature_schema_key(check_name(name)), MOST_SCHEMA_BYTES)
     except FileNotFoundError:
         known = list_feature_schemas(store)
         near = difflib.get_close_matches(name, known, n=3) or known[:_NAMED]
@@ -230,6 +246,8 @@ def _text(values: pl.Series) -> pl.Series:
 
 
 def _read_csv(where: str, content: bytes) -> pl.DataFrame:
+    if len(content) > MOST_SCHEMA_BYTES:
+        raise InputError(f"{where} has {len(content)} bytes, more than {MOST_SCHEMA_BYTES}; leave out what is no gene.")
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -133,6 +133,8 @@ class CurriculumSpecification(GrownModel):
     @field_validator("group_by", mode="before")
     @classmethod
     def _check_groups(cls, group_by: Any) -> Any:
+        if not isinstance(group_by, str | list | tuple | None):
+            raise ValueError("it must be a list of columns")  # noqa: TRY004 - Pydantic lets a TypeError through
         columns = (group_by,) if isinstance(group_by, str) else tuple(group_by or ())
         twice = sorted({str(column) for column in columns if columns.count(column) > 1})
         if twice:

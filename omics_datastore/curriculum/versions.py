@@ -14,7 +14,7 @@ from omics_datastore.curriculum.specification import CurriculumSpecification, wi
 from omics_datastore.curriculum.zarr_shard import collection_metadata
 from omics_datastore.errors import CorruptionError, InputError
 from omics_datastore.keys import KEY_PATTERN, check_key, make_curriculum_partition
-from omics_datastore.storage.documents import parse_yaml, read_document, write_document
+from omics_datastore.storage.documents import parse_yaml, read_document, read_written, write_document
 from omics_datastore.storage.layout import (
     EXTRACTS,
     SPECIFICATIONS,
@@ -108,7 +108,7 @@ def read_dropped_specification(store: ObjectStore, name: str) -> CurriculumSpeci
     """
     key = specification_key(check_key("curriculum", name))
     try:
-        content = store.read(key)
+        content = read_written(store, key)
     except FileNotFoundError:
         raise InputError(f"there is no curriculum {name}; put its specification at {store.uri(key)}.") from None
     return parse_specification(content, store.uri(key), name)

@@ -222,7 +222,7 @@ class _Pass:
         return umis, nonzeros
 
     def _read_cells(self, umis: NDArray[np.int64], nonzeros: NDArray[np.int64]) -> None:
-        start, step = 0, _FIRST_CELLS
+        start, step = 0, max(1, min(_FIRST_CELLS, self._limit // 8 // max(1, self._obs.row_bytes)))
         while start < self._found.cell_count:
             stop = min(self._found.cell_count, start + step)
             frame = self._cells.read(start, stop)

@@ -24,6 +24,8 @@ def to_counts(block: RowBlock | EntryBlock, name: str, feature_names: Any) -> ND
     values = block.values
     if values.dtype.kind == "b" or not len(values):
         return values.astype(np.int32)
+    if values.dtype.kind == "f" and values.dtype.itemsize == 2:
+        values = values.astype(np.float32)  # 16 bits do not hold the limit
     # NaN makes both comparisons false.
     if values.min() >= 0 and values.max() < _LIMIT:
         counts = values.astype(np.int32)
@@ -32,7 +34,7 @@ def to_counts(block: RowBlock | EntryBlock, name: str, feature_names: Any) -> ND
     wrong = ~((values >= 0) & (values < _LIMIT) & (np.floor(values) == values))
     place = int(np.argmax(wrong))
     value, row, column = values[place], block.row_of(place), int(block.columns[place])
-    shown = value if abs(value) < _LIMIT else value.item()  # NumPy rounds large float32 as it writes them
+    shown = value if abs(value.item()) < _LIMIT else value.item()  # NumPy rounds large float32 as it writes them
     raise RefusedSourceError(
         "counts",
         f"{name} does not hold counts: {shown!s} at cell {row}, feature {feature_names[column]} "
@@ -90,6 +92,4 @@ def _why_not_a_count(value: Any) -> str:
         return "not finite"
     if value < 0:
         return "negative"
-    if float(value) != int(value):
-        return "not whole"
-    return "2**31 or more"
+    return "2**31 or more" if value >= _LIMIT else "not whole"

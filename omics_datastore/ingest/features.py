@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from omics_datastore.ingest.booleans import to_boolean
 from omics_datastore.ingest.column_mapping import INDEX, map_columns
 from omics_datastore.ingest.configuration import DatasetConfig
+from omics_datastore.ingest.declared_size import check_held
 from omics_datastore.ingest.extra_columns import metadata_extra, with_index
 from omics_datastore.ingest.feature_ids import is_ensembl, strip_version
 from omics_datastore.ingest.frames import FrameReader
@@ -50,6 +51,7 @@ def read_features(frame: FrameReader, config: DatasetConfig) -> Features:
     :raise RefusedSourceError: For ids that are missing, of another kind, or not unique, and for a wrong mapping.
     """
     frame.require((*config.var_mapping, *TARGETS, *ALIASES))
+    check_held(frame.path, frame.length, frame.row_bytes, frame.stored_bytes)
     columns = frame.read(0, frame.length)
     index = frame.index(0, frame.length)
     mapping = map_columns("var", frame.columns, config.var_mapping, TARGETS, ALIASES)

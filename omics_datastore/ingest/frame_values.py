@@ -8,6 +8,10 @@ import polars as pl
 from numpy.typing import NDArray
 
 
+class UnknownCodeError(Exception):
+    """Say that a code stands for no category; the message is the code."""
+
+
 def is_readable(dtype: np.dtype[Any]) -> bool:
     """Tell whether values of a dtype become a series: text, integers, floats and booleans do.
 
@@ -41,11 +45,14 @@ def gather(codes: NDArray[Any], categories: pl.Series) -> pl.Series:
     :param codes: Integers (n,): places in the categories; negative ones stand for no value.
     :param categories: The categories.
     :return: Series (n,) of the categories' type.
-    :raise IndexError: When a code lies beyond the categories.
+    :raise UnknownCodeError: When a code lies beyond the categories.
+    :raise TypeError: When codes are no integers.
     """
-    places = np.asarray(codes).astype(np.int64)
-    if len(places) and int(places.max()) >= len(categories):
-        raise IndexError(int(places.max()))
+    if codes.dtype.kind not in "iu":
+        raise TypeError(f"codes are of the type {codes.dtype}")
+    if len(codes) and int(codes.max()) >= len(categories):
+        raise UnknownCodeError(int(codes.max()))
+    places = codes.astype(np.int64)
     known = pl.Series(places).to_frame("code").select(pl.when(pl.col("code") >= 0).then(pl.col("code")))
     return categories.gather(known.to_series())
 
@@ -57,6 +64,15 @@ def text(value: Any) -> str:
     :return: The text; bytes that are not UTF-8 become replacement characters.
     """
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+
+
+def whole_text(value: str) -> str:
+    """Return text that can be written as UTF-8; what h5py could not read as such becomes replacement characters.
+
+    :param value: The text.
+    :return: The same, when there is nothing wrong with it.
+    """
+    return value.encode("utf-8", "surrogateescape").decode("utf-8", "replace") if not value.isascii() else value
 
 
 def _decode(values: list[Any]) -> pl.Series:

@@ -5,6 +5,7 @@ groups or by reference into ``__categories``; nullable arrays) and the compound 
 category names are in ``uns`` (``<column>_categories``).
 """
 
+from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
@@ -13,16 +14,21 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from omics_datastore.ingest.frame_values import gather, is_readable, text, to_series
+from omics_datastore.ingest.declared_size import check_column, check_rows, held_dataset
+from omics_datastore.ingest.frame_values import UnknownCodeError, gather, is_readable, text, to_series
 from omics_datastore.ingest.manifest import Finding
 from omics_datastore.ingest.refusal import RefusedSourceError
 from omics_datastore.ingest.source_file import refuse_damage
+
+_PARTS = ("codes", "values", "mask")
+"""What a column that is a group has a value of for each row."""
 
 
 class FrameReader:
     """Read a dataframe of an open file in ranges of rows.
 
     ``columns`` are those that can be read, ``unreadable`` says of each other why not; the index is in neither.
+    ``row_bytes`` is what a row takes at least, ``stored_bytes`` the size of the file.
 
     :param file: The open file.
     :param path: Path of the dataframe in the file, for example ``obs``.
@@ -36,15 +42,20 @@ class FrameReader:
         self.path = path.replace("/", ".")
         self.columns: list[str] = []
         self.unreadable: dict[str, str] = {}
+        self.row_bytes = 0
+        self.stored_bytes = int(file.id.get_filesize())
         self._node = node
         self._categories: dict[str, pl.Series] = {}
         self._compound = isinstance(node, h5py.Dataset)
         with refuse_damage(self.path):
             names = self._open_compound(file) if self._compound else self._open_group(file)
-        duplicated = sorted({name for name in names if names.count(name) > 1})
+        duplicated = sorted(name for name, times in Counter(names).items() if times > 1)
         if duplicated:
-            raise RefusedSourceError("readable", f"{path} has two columns named {', '.join(duplicated)}; rename one.")
+            raise RefusedSourceError(
+                "readable", f"{path} has two columns named {', '.join(duplicated[:5])}; rename one."
+            )
         self.columns = [name for name in names if name not in self.unreadable]
+        check_rows(self.path, self.length, self.stored_bytes)
 
     def index(self, start: int, stop: int) -> pl.Series:
         """Return the index of a range of rows as text.
@@ -99,6 +110,9 @@ class FrameReader:
         self._index = text(index)
         names = [text(name) for name in node.attrs.get("column-order", [])]
         self.length = _length(node[self._index])
+        if self.length < 0:
+            self.unreadable[self._index] = _why_unreadable(node[self._index]) or "has parts of different lengths"
+            self._require_index()
         for name in (self._index, *names):
             if name not in node:
                 raise RefusedSourceError("readable", f"{self.path} lacks its column {name!r}; write the file again.")
@@ -106,13 +120,14 @@ class FrameReader:
             if reason is not None:
                 self.unreadable[name] = reason
                 continue
+            self._measure(name, node[name])
             length = _length(node[name])
             if length != self.length:
                 raise RefusedSourceError(
                     "readable",
                     f"{self.path}[{name!r}] has {length} values for {self.length} rows; write the file again.",
                 )
-            categories = _categories(file, node[name])
+            categories = _categories(file, node[name], f"the categories of {self.path}[{name!r}]")
             if categories is not None:
                 self._categories[name] = categories
         self._require_index()
@@ -122,6 +137,7 @@ class FrameReader:
         names = self._node.dtype.names
         if not names or self._node.ndim != 1:
             raise RefusedSourceError("readable", f"{self.path} is not a table; write the file with anndata.")
+        self._measure(names[0], self._node)
         self._index = "index" if "index" in names else names[0]
         self.length = int(self._node.shape[0])
         uns = file.get("uns")
@@ -131,9 +147,16 @@ class FrameReader:
                 self.unreadable[name] = f"has the type {dtype}"
             stored = uns.get(f"{name}_categories") if isinstance(uns, h5py.Group) else None
             if isinstance(stored, h5py.Dataset) and dtype.kind in "iu":
-                self._categories[name] = to_series(np.atleast_1d(stored[()]))
+                what = f"the categories of {self.path}[{name!r}]"
+                self._categories[name] = to_series(np.atleast_1d(held_dataset(what, stored)[()]))
         self._require_index()
         return [name for name in names if name != self._index]
+
+    def _measure(self, name: str, node: Any) -> None:
+        parts = [node] if isinstance(node, h5py.Dataset) else [node[part] for part in _PARTS if part in node]
+        for part in parts:
+            check_column(f"{self.path}[{name!r}]", part)
+            self.row_bytes += int(part.dtype.itemsize)
 
     def _require_index(self) -> None:
         if self._index in self.unreadable:
@@ -146,7 +169,7 @@ class FrameReader:
         try:
             with refuse_damage(f"{self.path}[{name!r}] in rows {start} to {stop - 1}"):
                 return self._read(name, start, stop)
-        except IndexError as error:
+        except UnknownCodeError as error:
             raise RefusedSourceError(
                 "readable",
                 f"{self.path}[{name!r}] has the code {error} for {len(self._categories[name])} categories; "
@@ -193,15 +216,15 @@ def _length(node: Any) -> int:
     """Return the number of values of a column; -1 when its parts differ."""
     if isinstance(node, h5py.Dataset):
         return int(node.shape[0]) if node.shape is not None and node.ndim == 1 else -1
-    lengths = {int(node[part].shape[0]) for part in ("codes", "values", "mask") if part in node}
+    lengths = {int(node[part].shape[0]) for part in _PARTS if part in node}
     return lengths.pop() if len(lengths) == 1 else -1
 
 
-def _categories(file: h5py.File, node: Any) -> pl.Series | None:
+def _categories(file: h5py.File, node: Any, what: str) -> pl.Series | None:
     if isinstance(node, h5py.Group):
         if "codes" not in node:
             return None
         inner = node["categories"]
-        return to_series(inner["values"][()] if isinstance(inner, h5py.Group) else inner[()])
+        return to_series(held_dataset(what, inner["values"] if isinstance(inner, h5py.Group) else inner)[()])
     reference = node.attrs.get("categories")
-    return None if reference is None else to_series(file[reference][()])
+    return None if reference is None else to_series(held_dataset(what, file[reference])[()])

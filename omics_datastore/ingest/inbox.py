@@ -24,7 +24,7 @@ from omics_datastore.ingest.source_kinds import (
     source_stem,
 )
 from omics_datastore.keys import KEY_PATTERN, check_key, digest, propose_key
-from omics_datastore.storage.documents import parse_yaml
+from omics_datastore.storage.documents import parse_yaml, read_written
 from omics_datastore.storage.layout import INBOX
 from omics_datastore.storage.object_store import ObjectStore, StoredObject
 
@@ -118,7 +118,7 @@ def read_config(store: ObjectStore, drop: Drop) -> DatasetConfig:
     if drop.sidecar is None:
         return DatasetConfig()
     where = store.uri(drop.sidecar)
-    config = with_mapping(store, parse_yaml(DatasetConfig, store.read(drop.sidecar), where), where)
+    config = with_mapping(store, parse_yaml(DatasetConfig, read_written(store, drop.sidecar), where), where)
     names = [name_in_dataset(drop.dataset, source.key) for source in drop.sources]
     for pattern in config.tags:
         if not fnmatch.filter(names, pattern) and pattern not in names:

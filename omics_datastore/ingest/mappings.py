@@ -15,7 +15,7 @@ from omics_datastore.ingest.column_mapping import canonical_target
 from omics_datastore.ingest.configuration import DatasetConfig
 from omics_datastore.ingest.sidecars import read_sidecars
 from omics_datastore.keys import KEY_PATTERN, check_key
-from omics_datastore.storage.documents import parse_yaml
+from omics_datastore.storage.documents import parse_yaml, read_written
 from omics_datastore.storage.layout import MAPPINGS, mapping_key
 from omics_datastore.storage.object_store import ObjectStore
 
@@ -79,7 +79,7 @@ def load_mapping(store: ObjectStore, name: str) -> SharedMapping:
     """
     key = mapping_key(check_key("mapping", name))
     try:
-        content = store.read(key)
+        content = read_written(store, key)
     except FileNotFoundError:
         known = list_mappings(store)
         near = get_close_matches(name, known, 3) or known[:_SHOWN]

@@ -14,6 +14,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from omics_datastore.ingest.declared_size import check_column, check_rows, check_streamed
 from omics_datastore.ingest.refusal import RefusedSourceError
 from omics_datastore.ingest.source_file import refuse_damage
 from omics_datastore.ingest.vectors import VectorReader, slab_length
@@ -69,7 +70,7 @@ class Matrix:
     @property
     def stored_entries(self) -> int:
         """Return how many values are stored: nonzeros of a sparse matrix, all of a dense one."""
-        return self.shape[0] * self.shape[1] if self.layout == "dense" else int(self.node["data"].shape[0])
+        return self.shape[0] * self.shape[1] if self.layout == "dense" else int(self.node["data"].size or 0)
 
     def blocks(self, memory_limit_bytes: int) -> Iterator[RowBlock | EntryBlock]:
         """Read the matrix once.
@@ -185,7 +186,10 @@ def find_matrix(file: h5py.File, path: Path, name: str) -> Matrix | None:
     :raise RefusedSourceError: When it is stored in a way that is not known.
     """
     with refuse_damage(name):
-        return _find_matrix(file, path, name)
+        matrix = _find_matrix(file, path, name)
+        if matrix is not None:
+            _check_sizes(matrix, int(file.id.get_filesize()))
+        return matrix
 
 
 def _find_matrix(file: h5py.File, path: Path, name: str) -> Matrix | None:
@@ -210,6 +214,18 @@ def _find_matrix(file: h5py.File, path: Path, name: str) -> Matrix | None:
             "matrix_structure", f"{name} is stored as {kind or 'an unknown kind'}, not as dense, CSR or CSC."
         )
     return Matrix(name, node, path, layouts[kind], (int(shape[0]), int(shape[1])))
+
+
+def _check_sizes(matrix: Matrix, stored_bytes: int) -> None:
+    for axis, what in enumerate(("cells", "features")):
+        check_rows(f"{matrix.name} ({what})", matrix.shape[axis], stored_bytes)
+    if matrix.layout == "dense":
+        check_streamed(matrix.name, matrix.shape[0] * matrix.shape[1], matrix.node.dtype.itemsize, stored_bytes)
+        return
+    for part in ("data", "indices", "indptr"):
+        node = matrix.node[part]
+        check_column(f"{matrix.name}/{part}", node)
+        check_streamed(f"{matrix.name}/{part}", int(node.size or 0), node.dtype.itemsize, stored_bytes)
 
 
 def _check_range(name: str, minor: NDArray[Any], minors: int, offset: int) -> None:

@@ -2,10 +2,11 @@
 
 from typing import Any
 
-import yaml
-
+from omics_datastore.errors import InputError
+from omics_datastore.storage.documents import read_written
 from omics_datastore.storage.layout import INBOX
 from omics_datastore.storage.object_store import ObjectStore
+from omics_datastore.storage.yaml_text import load_yaml
 
 
 def read_sidecars(store: ObjectStore) -> dict[str, dict[str, Any]]:
@@ -21,8 +22,8 @@ def read_sidecars(store: ObjectStore) -> dict[str, dict[str, Any]]:
         if f"{dot}{suffix}" not in (".yaml", ".yml") or folder not in ("", stem):
             continue
         try:
-            content = yaml.safe_load(store.read(entry.key))
-        except (FileNotFoundError, yaml.YAMLError, UnicodeDecodeError):
+            content = load_yaml(read_written(store, entry.key))
+        except (FileNotFoundError, InputError, ValueError):
             continue
         if isinstance(content, dict):
             found[stem] = content

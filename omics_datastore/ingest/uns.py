@@ -5,6 +5,7 @@ from typing import Any
 import h5py
 import numpy as np
 
+from omics_datastore.ingest.frame_values import whole_text
 from omics_datastore.ingest.manifest import Finding
 from omics_datastore.ingest.source_file import refuse_damage
 from omics_datastore.keys import canonical_json
@@ -12,6 +13,7 @@ from omics_datastore.shown_text import masked
 
 _MAX_BYTES = 2**20
 _MAX_DEPTH = 8
+_PER_ENTRY = 16
 
 
 def read_uns(file: h5py.File, keep: tuple[str, ...]) -> tuple[dict[str, Any], list[Finding]]:
@@ -32,7 +34,7 @@ def read_uns(file: h5py.File, keep: tuple[str, ...]) -> tuple[dict[str, Any], li
         if node is None:
             continue
         with refuse_damage(f"uns[{name!r}]"):
-            value = _value(node, _MAX_DEPTH) if _size(node, _MAX_DEPTH) <= _MAX_BYTES else None
+            value = _value(node, _MAX_DEPTH) if _size(node) <= _MAX_BYTES else None
         if value is None or len(canonical_json(value)) > _MAX_BYTES:
             message = f"uns[{name!r}] is empty or has more than {_MAX_BYTES} bytes and was not kept."
             findings.append(Finding(rule="uns_kept", severity="warning", message=message))
@@ -53,18 +55,25 @@ def uns_text(file: h5py.File, name: str) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def _size(node: Any, depth: int) -> int:
-    if isinstance(node, h5py.Dataset):
-        return int(node.size or 0) * max(1, int(node.dtype.itemsize))
-    # Every entry counts for something, so that a group of very many is too large as well.
-    return sum(16 + _size(child, depth - 1) for child in node.values() if child is not None) if depth else 0
+def _size(node: Any) -> int:
+    """Return how large an entry is, or that it is larger than may be kept: links may make a group a part of itself."""
+    size, open_nodes = 0, [(node, _MAX_DEPTH)]
+    while open_nodes and size <= _MAX_BYTES:
+        node, depth = open_nodes.pop()
+        if isinstance(node, h5py.Dataset):
+            size += int(node.size or 0) * max(1, int(node.dtype.itemsize))
+        elif isinstance(node, h5py.Group) and depth:
+            # Every entry counts for something, so that a group of very many is too large as well.
+            size += _PER_ENTRY * len(node)
+            open_nodes += [(child, depth - 1) for child in (node.values() if size <= _MAX_BYTES else ())]
+    return size
 
 
 def _value(node: Any, depth: int) -> Any:
     if isinstance(node, h5py.Group):
         if depth == 0:
             return None
-        return {str(name): _value(child, depth - 1) for name, child in node.items()}
+        return {whole_text(str(name)): _value(child, depth - 1) for name, child in node.items()}
     if node is None or node.shape is None:
         return None
     return _json(node[()])

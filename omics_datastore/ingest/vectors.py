@@ -19,6 +19,8 @@ from omics_datastore.ingest.source_file import refuse_damage
 _ZLIB_WINDOW_BITS = 15
 _INFLATE_ERROR: type[Exception] = igzip_lib.IsalError  # type: ignore[assignment]  # the stub declares an instance
 _SLAB_BYTES = 8 * 2**20
+_BEST_RATIO = 1032
+"""How many bytes deflate makes of one at most."""
 
 
 class VectorReader:
@@ -47,6 +49,7 @@ class VectorReader:
         self._chunk = int(dataset.chunks[0]) if dataset.chunks else 0
         self._shuffle = False
         self._cached: tuple[int, NDArray[Any]] | None = None
+        self._chunk_limit = chunk_limit
         if self._chunk * self.dtype.itemsize > chunk_limit:
             raise RefusedSourceError(
                 "matrix_structure",
@@ -116,20 +119,34 @@ class VectorReader:
             first = index * self._chunk
             chunk = np.asarray(self._dataset[first : first + self._chunk])
         else:
-            stored = os.pread(self._descriptor, int(self._sizes[index]), int(self._offsets[index]))
             size = self._chunk * self.dtype.itemsize
-            try:
-                plain = isal_zlib.decompress(stored, _ZLIB_WINDOW_BITS, size)
-            except _INFLATE_ERROR as error:
-                raise OSError(str(error)) from error
+            plain = self._plain(index, size)
             if len(plain) != size:
-                raise OSError(f"chunk {index} holds {len(plain)} bytes instead of {size}")
+                more = "more than" if len(plain) > size else f"{len(plain)} bytes instead of"
+                raise OSError(f"chunk {index} holds {more} {size}")
             octets = np.frombuffer(plain, np.uint8)
             if self._shuffle:
                 octets = np.ascontiguousarray(octets.reshape(self.dtype.itemsize, self._chunk).T)
             chunk = octets.reshape(-1).view(self.dtype)
         self._cached = (index, chunk)
         return chunk
+
+    def _plain(self, index: int, size: int) -> bytes:
+        """Inflate a chunk, but not to much more than it must have."""
+        packed = int(self._sizes[index])
+        if packed > size + size // 8 + 4096:
+            raise OSError(f"chunk {index} is stored in {packed} bytes for {size}")
+        stored = os.pread(self._descriptor, packed, int(self._offsets[index]))
+        try:
+            if packed * _BEST_RATIO <= self._chunk_limit:
+                return isal_zlib.decompress(stored, _ZLIB_WINDOW_BITS, size)
+            inflate = isal_zlib.decompressobj(_ZLIB_WINDOW_BITS)
+            plain = inflate.decompress(stored, size + 1)
+        except _INFLATE_ERROR as error:
+            raise OSError(str(error)) from error
+        if not inflate.eof and len(plain) <= size:
+            raise OSError(f"chunk {index} is cut off")
+        return plain
 
 
 def slab_length(dtype: np.dtype[Any]) -> int:

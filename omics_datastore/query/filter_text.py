@@ -2,13 +2,13 @@
 
 import re
 
-import yaml
 from pydantic import ValidationError
 
 from omics_datastore.errors import InputError
 from omics_datastore.query.filter_values import LIST_OPERATORS, NULL_OPERATORS, ORDER_OPERATORS, SYMBOLS, Scalar
 from omics_datastore.query.filters import EXTRA_PREFIX, CellFilter, Condition, Part
 from omics_datastore.storage.documents import describe
+from omics_datastore.storage.yaml_text import load_yaml
 
 _TEXT_CONDITION = re.compile(
     r"\s*(?P<column>.+?)\s*(?:"
@@ -32,9 +32,9 @@ def parse_part(text: str) -> Part:
     if not text.lstrip().startswith("{"):
         return parse_condition(text)
     try:
-        content = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ValueError(f"{text!r} is not YAML: {' '.join(str(error).split())}") from error
+        content = load_yaml(text)
+    except ValueError as error:
+        raise ValueError(f"{text!r} {error}") from error
     (part,) = CellFilter.model_validate([content]).conditions
     return part
 
@@ -48,9 +48,9 @@ def parse_filter(text: str | bytes, where: str) -> CellFilter:
     :raise InputError: When it is none, in one sentence.
     """
     try:
-        content = yaml.safe_load(text)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{where} is not YAML: {' '.join(str(error).split())}.") from error
+        content = load_yaml(text)
+    except ValueError as error:
+        raise InputError(f"{where} {error}.") from error
     return read_filter(content["filter"] if isinstance(content, dict) and "filter" in content else content, where)
 
 

@@ -15,6 +15,7 @@ from pydantic import BaseModel, SerializerFunctionWrapHandler, ValidationError, 
 from omics_datastore.errors import CorruptionError, InputError
 from omics_datastore.keys import canonical_json, digest
 from omics_datastore.storage.object_store import ObjectStore
+from omics_datastore.storage.yaml_text import MOST_BYTES, load_yaml
 
 Model = TypeVar("Model", bound=BaseModel)
 _MARK = "document_digest"
@@ -121,7 +122,7 @@ def read_configuration(store: ObjectStore, key: str, kind: type[Model]) -> Model
     first, _, rest = content.partition(b"\n")
     if first.startswith(_FOLLOWS) and first != _FOLLOWS + hashlib.sha256(rest).hexdigest().encode():
         raise CorruptionError(f"{store.uri(key)} does not match its digest; run again, which writes it again.")
-    return parse_yaml(kind, content, store.uri(key))
+    return parse_yaml(kind, content, store.uri(key), most_bytes=len(content))  # of our own making
 
 
 def parse_yaml(
@@ -129,6 +130,8 @@ def parse_yaml(
     text: str | bytes,
     where: str,
     completed: Callable[[dict[str, Any]], dict[str, Any]] = lambda content: content,
+    *,
+    most_bytes: int = MOST_BYTES,
 ) -> Model:
     """Read a model from YAML that a person or a task configuration wrote.
 
@@ -136,13 +139,14 @@ def parse_yaml(
     :param text: The YAML.
     :param where: The file, for messages.
     :param completed: Adds to what was written before it is validated.
+    :param most_bytes: How many bytes the YAML may have.
     :return: The model.
     :raise InputError: When the YAML cannot be read or does not fit; the message names each field.
     """
     try:
-        content: Any = yaml.safe_load(text)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{where} is not YAML: {' '.join(str(error).split())}.") from error
+        content: Any = load_yaml(text, most_bytes)
+    except ValueError as error:
+        raise InputError(f"{where} {error}.") from error
     if content is None:
         content = {}
     if not isinstance(content, dict):
@@ -151,6 +155,24 @@ def parse_yaml(
         return kind.model_validate(completed(content))
     except ValidationError as error:
         raise InputError(f"{where}: {describe(error)}.") from error
+
+
+def read_written(store: ObjectStore, key: str, most_bytes: int = MOST_BYTES) -> bytes:
+    """Read a small file that somebody wrote.
+
+    :param store: Object store.
+    :param key: Key of the file.
+    :param most_bytes: How many bytes it may have.
+    :return: Its content.
+    :raise FileNotFoundError: When there is none.
+    :raise InputError: When it is larger.
+    """
+    entry = store.stat(key)
+    if entry is not None and entry.size > most_bytes:
+        raise InputError(
+            f"{store.uri(key)} has {entry.size} bytes, more than the {most_bytes} that are read; write less into it."
+        )
+    return store.read(key)
 
 
 def describe(error: ValidationError) -> str:

@@ -9,6 +9,8 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
+from omics_datastore.errors import InputError
+from omics_datastore.storage.layout import DROPS
 from omics_datastore.storage.object_store import AlreadyExistsError, ObjectStore, StoredObject, check_object_key
 from omics_datastore.storage.scratch import ScratchFolder
 
@@ -41,6 +43,7 @@ class FolderStore(ObjectStore):
         return str(self.path(key))
 
     def read(self, key: str) -> bytes:
+        self._refuse_way_out(key)
         return self.path(key).read_bytes()
 
     def write(self, key: str, content: bytes, *, new: bool = False) -> None:
@@ -139,6 +142,7 @@ class FolderStore(ObjectStore):
     @contextmanager
     def local_copy(self, key: str) -> Iterator[Path]:
         path = self.path(key)
+        self._refuse_way_out(key)
         if not path.is_file():
             raise FileNotFoundError(f"there is no {path}")
         yield path
@@ -152,6 +156,7 @@ class FolderStore(ObjectStore):
             probe.unlink()
 
     def stat(self, key: str) -> StoredObject | None:
+        self._refuse_way_out(key)
         try:
             return _entry(key, self.path(key).stat())
         except (FileNotFoundError, NotADirectoryError):
@@ -166,11 +171,14 @@ class FolderStore(ObjectStore):
                 if name.startswith(".") and not hidden:
                     continue
                 path = Path(parent) / name
+                key = path.relative_to(self._root).as_posix()
                 try:
                     status = path.stat()
+                    if self._leads_out(key):  # refused when it is read
+                        status = path.lstat()
                 except FileNotFoundError:  # deleted since it was listed
                     continue
-                found.append(_entry(path.relative_to(self._root).as_posix(), status))
+                found.append(_entry(key, status))
         return iter(sorted(found, key=lambda entry: entry.key))
 
     def folders(self, prefix: str) -> list[str]:
@@ -188,6 +196,15 @@ class FolderStore(ObjectStore):
         with suppress(FileNotFoundError):
             self._folder(prefix).rename(removed)
         shutil.rmtree(removed, ignore_errors=True)
+
+    def _refuse_way_out(self, key: str) -> None:
+        if self._leads_out(key):
+            raise InputError(f"{self.path(key)} is a link that leads out of its folder; put the file itself there.")
+
+    def _leads_out(self, key: str) -> bool:
+        """Tell whether a link in a folder that people drop into leads out of it: who may drop may not read all."""
+        drop = next((drop for drop in DROPS if key.startswith(drop)), None)
+        return drop is not None and not self.path(key).resolve().is_relative_to(self._folder(drop).resolve())
 
     def _folder(self, prefix: str) -> Path:
         return self.path(prefix.rstrip("/")) if prefix.strip("/") else self._root

@@ -13,6 +13,8 @@ REPORTS = "reports/"
 PIPELINES = "pipelines/"
 TASKS = "tasks/"
 PLOTS = "plots/"
+DROPS = (INBOX, FEATURE_SCHEMAS, SPECIFICATIONS, MAPPINGS)
+"""Folders that people put files into."""
 
 SHARDS = "extract_files/"
 """Where the shards of a version lie below its folder."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
+from kfp_components.configurations import DatasetSources
 from kfp_components.tasks.curriculum import extract_job, mark_curriculum_as_finished_job
 from kfp_components.tasks.ingest_files import create_ingest_files_job
 from nexus_resources.pipelines.job import JobIdentity
@@ -86,7 +87,9 @@ def ingest(dataset: str) -> Callable[[Place], None]:
         drop = read_drop(store, dataset)
         layout = layout_for(place.warehouse().uri)
         job = _requests(store, "ingest", dataset).ingest(
-            dataset, drop.sources, read_config(store, drop), validate_only=False, parquet=layout
+            [DatasetSources(dataset=dataset, sources=drop.sources, config=read_config(store, drop))],
+            validate_only=False,
+            parquet=layout,
         )
         for key in job.parameters["create_config_keys"]:
             create_ingest_files_job(store.root, key)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from kfp_components.catalog import compiled_pipeline
-from kfp_components.configurations import IngestTaskResult, LoadTaskConfig, LoadTaskResult
+from kfp_components.configurations import IngestTaskResult, LoadTaskConfig, LoadTaskResult, ReadLimits
 from kfp_components.progress import Progress
 from kfp_components.results import read_result
 from kfp_components.tasks.ingest_files import create_ingest_files_job, validate_anndata_job
@@ -129,7 +129,7 @@ def _job(store: FolderStore, pipeline: str, **parameters: object) -> PipelineJob
 def test_the_ingest_pipeline_runs_as_compiled(
     store: FolderStore, drop: Drop, configure: Configure, pipelines: LocalPipelines
 ) -> None:
-    keys = [configure([drop("a", 4)], "one"), configure([drop("b", 6, seed=1)], "two")]
+    keys = [configure([drop("a", 4)], "one", limits=ReadLimits()), configure([drop("b", 6, seed=1)], "two")]
     result = pipelines.run(
         _job(store, "ingest_data_pipeline", create_config_keys=keys, load_config_key=_load(store, "one", "two"))
     )
@@ -163,6 +163,9 @@ def test_the_load_may_be_left_out(
 def test_the_validate_pipeline_runs_as_compiled(
     store: FolderStore, drop: Drop, configure: Configure, pipelines: LocalPipelines
 ) -> None:
-    keys = [configure([drop("a", broken=True)], "one")]
+    keys = [configure([drop("a"), drop("b", seed=1)], "one", limits=ReadLimits(memory_mb=1), workers=2)]
     pipelines.run(_job(store, "validate_pipeline", config_keys=keys))
-    assert not _reports(store, "one")[0].valid
+    for report in _reports(store, "one"):  # no process that reads is as small as that
+        assert report.errors[0].endswith(
+            " MB of memory, more than 1; write the file again with anndata, or raise NEXUS_READ_MEMORY_MB."
+        )

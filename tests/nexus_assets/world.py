@@ -47,6 +47,9 @@ class InProcessPipelines(PipelinesResource):
     def runner(self) -> PipelineRunner:
         return _RUNNERS[self.world]
 
+    def read_limits(self) -> None:
+        return None
+
     def observers(self) -> list[PipelineObserver]:
         return list(_OBSERVERS.get(self.world, ()))
 

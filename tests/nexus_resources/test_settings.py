@@ -35,6 +35,8 @@ def test_every_field_has_its_variable() -> None:
         "cellxgene_python": "/c/bin/python",
         "cellxgene_memory_mb": "9000",
         "cellxgene_seconds": "60.0",
+        "read_seconds": "30.0",
+        "read_memory_mb": "900",
     }
     assert set(values) == set(Settings.model_fields) - set(GcpSettings.model_fields)
     settings = read_settings({f"NEXUS_{name.upper()}": value for name, value in values.items()})

@@ -116,6 +116,7 @@ def read_sources(
             validate_only=validate_only,
             parquet=layout_for(warehouse_uri),
             cellxgene=pipelines.cellxgene(),
+            limits=pipelines.read_limits(),
         )
 
     waiting = [datasets] if datasets else []
@@ -128,7 +129,7 @@ def read_sources(
             if not is_input_failure(failure):
                 raise
             if len(some) == 1:
-                results.failures.update(dict.fromkeys(some, InputError(failure.description)))
+                results.failures.update(dict.fromkeys(some, InputError(*(failure.description or "").splitlines())))
             else:  # one of them is at fault, and the others shall not suffer from it
                 waiting += halves(some)
             continue
@@ -168,7 +169,7 @@ def _passed(
         report, places, about = outcome
         yield _report(report, {**places, **about_report}, plot=len(results.partitions) == 1)
         if not report.valid:
-            results.failures[name] = InputError(report.headline())
+            results.failures[name] = InputError(*report.headline().splitlines())
         elif not validate_only:
             yield _ingest_files(name, datasets[name].drop, report.files, {**about, **about_files})
 

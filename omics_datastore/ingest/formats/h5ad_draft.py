@@ -12,6 +12,8 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from omics_datastore.ingest.source_file import refuse_nul
+
 _INDEX = "_index"
 _CHUNK = 2**16
 
@@ -58,7 +60,8 @@ class H5adDraft:
         """
         frame = self._frame("var", tuple(columns))
         for name, values in {_INDEX: ids, **columns}.items():
-            frame.create_dataset(name, data=list(values), dtype=h5py.string_dtype())
+            with refuse_nul("the text of the features"):
+                frame.create_dataset(name, data=list(values), dtype=h5py.string_dtype())
             _describe(frame[name], "string-array")
         self._features = len(ids)
 
@@ -67,7 +70,8 @@ class H5adDraft:
 
         :param names: Their index.
         """
-        _append(self._cells, np.array(names, object))
+        with refuse_nul("the names of the cells"):
+            _append(self._cells, np.array(names, object))
 
     def add_rows(self, lengths: NDArray[np.int64], columns: NDArray[np.int32], values: NDArray[Any]) -> None:
         """Append rows of counts.

@@ -17,6 +17,8 @@ from omics_datastore.ingest.refusal import RefusedSourceError
 
 _BANNER = re.compile(rb"%%MatrixMarket\s+matrix\s+coordinate\s+(integer|real|double)\s+general\s*", re.IGNORECASE)
 _SPACES = re.compile(rb"[ \t]+")
+_INDEX = re.compile(rb"[+-]?[0-9]{1,18}")
+_VALUE = re.compile(rb"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+|inf|nan)(?:e[+-]?[0-9]+)?", re.IGNORECASE)
 _COUNT_LIMIT = 2**31
 _NAMES = ("feature", "cell", "count")
 
@@ -161,11 +163,7 @@ def _is_loose(block: bytes) -> bool:
 
 
 def _is_entry(parts: list[bytes]) -> bool:
-    try:
-        int(parts[0]), int(parts[1]), float(parts[2])
-    except (ValueError, IndexError):
-        return False
-    return len(parts) == 3
+    return len(parts) == 3 and all(_INDEX.fullmatch(part) for part in parts[:2]) and bool(_VALUE.fullmatch(parts[2]))
 
 
 def _shown(line: bytes) -> str:

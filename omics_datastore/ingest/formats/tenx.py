@@ -10,6 +10,7 @@ from typing import Any
 import h5py
 import numpy as np
 
+from omics_datastore.ingest.declared_size import check_rows, held_dataset
 from omics_datastore.ingest.formats.gene_expression import FEATURE_TYPE, GeneFeatures, keep_genes
 from omics_datastore.ingest.formats.h5ad_draft import H5adDraft
 from omics_datastore.ingest.frame_values import text
@@ -80,7 +81,7 @@ def _read_features(group: h5py.Group, name: str) -> GeneFeatures:
         ids = group.get("genes")
     if ids is None:
         raise RefusedSourceError("readable", f"{name} has no feature ids; write the file again with Cell Ranger.")
-    read = {column: _texts(node) for column, node in {"id": ids, **columns}.items()}
+    read = {column: _texts(f"{name}: {column}", node) for column, node in {"id": ids, **columns}.items()}
     wrong = next((column for column, values in read.items() if len(values) != len(read["id"])), None)
     if wrong is not None:
         raise RefusedSourceError(
@@ -95,7 +96,8 @@ def _read_features(group: h5py.Group, name: str) -> GeneFeatures:
 
 def _matrix(path: Path, group: h5py.Group, name: str, features: int) -> Matrix:
     cells = int(group["barcodes"].shape[0])
-    shape = [int(size) for size in group["shape"][()]] if "shape" in group else [features, cells]
+    check_rows(f"{name}/barcodes", cells, int(group.file.id.get_filesize()))
+    shape = [int(size) for size in group["shape"][:3]] if "shape" in group else [features, cells]
     if shape != [features, cells]:
         raise RefusedSourceError(
             "matrix_structure",
@@ -105,5 +107,5 @@ def _matrix(path: Path, group: h5py.Group, name: str, features: int) -> Matrix:
     return Matrix(name, group, path, "csr", (cells, features))
 
 
-def _texts(node: Any) -> list[str]:
-    return [text(value) for value in np.atleast_1d(node[()])]
+def _texts(what: str, node: Any) -> list[str]:
+    return [text(value) for value in np.atleast_1d(held_dataset(what, node)[()])]

@@ -74,6 +74,9 @@ class TextFile:
                 yield rows
 
     def _text(self, block: bytes, lines_before: int) -> str:
+        if b"\0" in block:
+            line = lines_before + block.count(b"\n", 0, block.index(b"\0")) + 1
+            raise RefusedSourceError("readable", f"line {line} of {self.name} holds a NUL; it is no table of text.")
         try:
             return block.decode("utf-8")
         except UnicodeDecodeError as error:

@@ -4,9 +4,10 @@ Only what an ingest reads is copied: obs, var, raw, the matrix, and the kept ent
 are the same in both, so groups, arrays and attributes are copied as they are.
 """
 
+import math
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,10 @@ import h5py
 import numpy as np
 
 from omics_datastore.ingest.configuration import DatasetConfig
+from omics_datastore.ingest.declared_size import check_rows, check_streamed
 from omics_datastore.ingest.formats.unpack import unpacked_limit
 from omics_datastore.ingest.refusal import RefusedSourceError
-from omics_datastore.ingest.source_file import refuse_damage
+from omics_datastore.ingest.source_file import refuse_damage, refuse_nul
 
 _LEAST_CHUNK_BYTES = 16 * 2**20
 _SHARE = 32
@@ -37,7 +39,7 @@ def convert_zarr(path: Path, target: Path, config: DatasetConfig, memory_limit_b
     :raise RefusedSourceError: When it is no zarr store of AnnData, or cannot be read.
     """
     with _open(path, config) as store, h5py.File(target, "w") as file:
-        copy = _Copy(memory_limit_bytes)
+        copy = _Copy(memory_limit_bytes, _stored_bytes(path))
         for name in _wanted(config):
             with refuse_damage(name):
                 node = store.get(name)
@@ -66,10 +68,12 @@ class _Copy:
     """Copy nodes of a store into a file.
 
     :param limit: Bytes of cell data to hold at once.
+    :param stored_bytes: Bytes of the store.
     """
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, stored_bytes: int) -> None:
         self._limit = limit
+        self._stored_bytes = stored_bytes
 
     def node(self, node: Any, file: h5py.File, name: str) -> None:
         """Copy a group with all below it, or an array."""
@@ -93,6 +97,9 @@ class _Copy:
         text = dtype.kind in _TEXT_KINDS
         if dtype.kind not in "biufc" and not text:
             raise RefusedSourceError("readable", f"{name} has the type {dtype}, which Nexus cannot read; convert it.")
+        if array.ndim and name.partition("/")[0] in ("obs", "var"):
+            check_rows(name, int(array.shape[0]), self._stored_bytes)
+        check_streamed(name, math.prod(map(int, array.shape)), max(1, int(dtype.itemsize)), self._stored_bytes)
         if array.ndim == 0:
             with refuse_damage(name):
                 value = np.asarray(array[()])
@@ -112,7 +119,8 @@ class _Copy:
                 values = np.asarray(array[place])
                 if text:
                     values = values.astype(object)
-            node[place] = values
+            with refuse_nul(name):
+                node[place] = values
 
     def _rows(self, array: Any, *, text: bool) -> int:
         """Return how many rows of an array are read at once: whole chunks."""
@@ -139,6 +147,7 @@ class _Copy:
         for part in ("data", "indices"):
             with refuse_damage(f"{name}/{part}"):
                 array = children[part]
+                check_streamed(f"{name}/{part}", int(array.size), int(array.dtype.itemsize), self._stored_bytes)
                 missing = 0 if array.size < 2 else array.nchunks - array.nchunks_initialized
             if missing > 0:
                 raise RefusedSourceError(
@@ -174,6 +183,10 @@ def _copy_attributes(source: Any, target: Any, name: str) -> None:
             target.attrs[key] = value
 
 
+def _stored_bytes(path: Path) -> int:
+    return sum(file.stat().st_size for file in ([path] if path.is_file() else path.rglob("*")) if file.is_file())
+
+
 @contextmanager
 def _open(path: Path, config: DatasetConfig) -> Iterator[Any]:
     import zarr
@@ -192,7 +205,8 @@ def _open(path: Path, config: DatasetConfig) -> Iterator[Any]:
             ) from error
         yield group
     finally:
-        store.close()
+        with suppress(AttributeError):  # of a zip file that was never opened
+            store.close()
 
 
 def _zip_root(path: Path, config: DatasetConfig) -> str:
@@ -200,7 +214,7 @@ def _zip_root(path: Path, config: DatasetConfig) -> str:
     try:
         with zipfile.ZipFile(path) as archive:
             files = archive.infolist()
-    except (zipfile.BadZipFile, OSError, EOFError) as error:
+    except (zipfile.BadZipFile, OSError, EOFError, ValueError, NotImplementedError) as error:
         raise RefusedSourceError(
             "readable", f"it is no zip file, damaged or cut off ({error}); copy the file again."
         ) from error
