@@ -1,10 +1,10 @@
 """Find and delete what nothing needs: superseded and retired ingests that no curriculum pins, and orphans.
 
-Nothing is locked, so safety is in what is left alone and in the order of the steps. What changed within the grace
-period is left alone: a planner that read an ingest as current writes its plan, which pins it, and a load that put files
-in place commits them, well within that time. Datasets with a run in flight are left alone too. An ingest is hidden
-before its rows and files are deleted, so whatever is visible is whole; killed in between, the rest is an orphan that
-the next purge finds. Before anything is deleted it is looked at again. Sources in the inbox are never touched.
+Before anything is deleted it is looked at again, while nobody loads, retires or plans: these share a lock that a purge
+has alone. So a load that begins later finds all or nothing of an ingest, and a plan that was begun has pinned what it
+rests on. What is made without that lock, ingest files, is left alone for the grace period, as are datasets with a run
+in flight. An ingest is hidden before its rows and files are deleted, so whatever is visible is whole; killed in
+between, the rest is an orphan that the next purge finds. Sources in the inbox are never touched.
 """
 
 from collections.abc import Collection, Iterator, Sequence
@@ -29,6 +29,7 @@ from omics_datastore.storage.layout import (
     ingest_set_key,
     plan_key,
 )
+from omics_datastore.storage.lock import WAREHOUSE, Lock, StillLockedError
 from omics_datastore.storage.object_store import ObjectStore, StoredObject
 from omics_datastore.warehouse.warehouse import Warehouse
 
@@ -36,6 +37,7 @@ Reason = Literal[
     "superseded", "retired", "uncommitted rows", "orphaned ingest files", "old task records", "plots of what is gone"
 ]
 GRACE_SECONDS = 3600.0
+WAIT_SECONDS = 60.0
 TASK_RECORD_SECONDS = 14 * 86_400.0
 
 
@@ -99,8 +101,9 @@ def purge(
     grace_seconds: float = GRACE_SECONDS,
     busy_datasets: Collection[str] = (),
     now: float | None = None,
+    wait_seconds: float = WAIT_SECONDS,
 ) -> list[Leftover]:
-    """Delete leftovers that still are some.
+    """Delete leftovers that still are some, while nobody loads, retires or plans.
 
     :param leftovers: What :func:`find_leftovers` gave.
     :param store: Object store.
@@ -108,8 +111,29 @@ def purge(
     :param grace_seconds: As it was found with.
     :param busy_datasets: Datasets that are being ingested now.
     :param now: As it was found with.
+    :param wait_seconds: How long to wait for loads and plans that are under way; those that come later wait.
     :return: What was deleted; what was pinned, loaded or ingested again since is not.
+    :raise InputError: When they do not end in that time; nothing is deleted then.
     """
+    try:
+        with store.lock(WAREHOUSE, wait_seconds=wait_seconds) as lock:
+            return _purge_alone(leftovers, store, warehouse, grace_seconds, busy_datasets, now, lock)
+    except StillLockedError:
+        raise InputError(
+            f"a dataset is being loaded or a curriculum planned, and was not done after {wait_seconds:g} seconds; "
+            "nothing was deleted, purge again later."
+        ) from None
+
+
+def _purge_alone(
+    leftovers: Sequence[Leftover],
+    store: ObjectStore,
+    warehouse: Warehouse,
+    grace_seconds: float,
+    busy_datasets: Collection[str],
+    now: float | None,
+    lock: Lock,
+) -> list[Leftover]:
     sweep_scratch(store)
     again = find_leftovers(store, warehouse, grace_seconds=grace_seconds, busy_datasets=busy_datasets, now=now)
     chosen = [item for item in again if item.name in {other.name for other in leftovers}]
@@ -117,6 +141,7 @@ def purge(
     for item in chosen:
         if item.reason in ("superseded", "retired"):
             _forget_ingest_set(store, item.name)
+    lock.check()
     warehouse.purge(hidden)
     for item in chosen:
         if item.reason in ("old task records", "plots of what is gone"):

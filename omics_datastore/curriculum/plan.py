@@ -45,7 +45,8 @@ from omics_datastore.storage.layout import (
     shard_file,
     shard_record_key,
 )
-from omics_datastore.storage.object_store import AlreadyExistsError, ObjectStore
+from omics_datastore.storage.lock import WAREHOUSE, plan_lock
+from omics_datastore.storage.object_store import ObjectStore
 from omics_datastore.version import NEXUS_VERSION
 from omics_datastore.warehouse.warehouse import Warehouse
 
@@ -103,35 +104,45 @@ def plan_curriculum(
     :raise InputError: When the specification cannot be planned (see :func:`check_specification`), or was planned
         otherwise under this version.
     """
+    with store.lock(plan_lock(specification.name, version)):
+        return _plan_alone(specification, version, warehouse, store, bins_per_group)
+
+
+def _plan_alone(
+    specification: CurriculumSpecification, version: int, warehouse: Warehouse, store: ObjectStore, bins_per_group: int
+) -> CurriculumPlan:
     try:
         plan = read_plan(store, specification.name, version)
     except FileNotFoundError:
+        return _plan_anew(specification, version, warehouse, store, bins_per_group)
+    if plan.specification_digest != specification.digest():
+        raise InputError(
+            f"{make_curriculum_partition(plan.name, version)} was planned from another specification; "
+            "build a new version."
+        )
+    if _whole(plan, store):
+        return plan
+    pinned = [ingest.ingest_id for ingest in plan.ingests]
+    made = _make_plan(specification, version, pinned, plan.ontology, warehouse, store, bins_per_group)
+    made.left_out_not_primary = plan.left_out_not_primary  # of ingests that may be gone
+    _remove_leftovers(made, store)
+    write_document(store, plan_key(made.name, version), made)
+    return made
+
+
+def _plan_anew(
+    specification: CurriculumSpecification, version: int, warehouse: Warehouse, store: ObjectStore, bins_per_group: int
+) -> CurriculumPlan:
+    # From here to the plan, which pins them, nobody may purge the ingests that it rests on.
+    with store.lock(WAREHOUSE, shared=True) as lock:
         pinned = released_ingests(store, specification.name, version)
         terms = released_terms(store, specification.name, version)
         made = _make_plan(specification, version, pinned, terms, warehouse, store, bins_per_group)
         if pinned is not None:
             made.left_out_not_primary = released_left_out(store, specification.name, version)
         _remove_leftovers(made, store)
-        try:
-            write_document(store, plan_key(made.name, version), made, new=True)
-            return made
-        except AlreadyExistsError:  # two planned at once: the first wins
-            plan = read_plan(store, specification.name, version)
-            if plan == made:
-                return plan
-    else:
-        if plan.specification_digest != specification.digest():
-            raise InputError(
-                f"{make_curriculum_partition(plan.name, version)} was planned from another specification; "
-                "build a new version."
-            )
-        if _whole(plan, store):
-            return plan
-    pinned = [ingest.ingest_id for ingest in plan.ingests]
-    made = _make_plan(specification, version, pinned, plan.ontology, warehouse, store, bins_per_group)
-    made.left_out_not_primary = plan.left_out_not_primary  # of ingests that may be gone
-    _remove_leftovers(made, store)
-    write_document(store, plan_key(made.name, version), made)
+        lock.check()
+        write_document(store, plan_key(made.name, version), made, new=True)
     return made
 
 

@@ -24,7 +24,7 @@ class Selection:
     ``ingests`` has the rows of ``ingest_info`` that have cells of the filter, by id, and how many stay, ``cells``: caps
     may leave none, and the ingest decides all the same which cells of others stay. ``cells`` is the relation of the
     cells that stay; ``terms`` is what ``descendant_of`` meant; ``caps`` is what each cap did; ``splits`` are the parts
-    of them, none when the specification has no split.
+    of them, none when the specification has no split. ``asked`` are the ids of all ingests that were looked at.
     """
 
     ingests: pl.DataFrame
@@ -32,6 +32,7 @@ class Selection:
     terms: OntologyTerms | None = None
     caps: tuple[CapEffect, ...] = ()
     splits: tuple[Part, ...] = ()
+    asked: tuple[str, ...] = ()
 
     @property
     def parts(self) -> tuple[Part, ...]:
@@ -97,21 +98,20 @@ def select(
         cells, effects = apply_caps(specification, cells, warehouse)
         kept = ingests.drop("cells").join(warehouse.query(cells_by_ingest(cells)), on="ingest_id", how="left")
         ingests = kept.with_columns(pl.col("cells").fill_null(0)).sort("ingest_id")
-    return Selection(ingests, cells, terms, effects, split_cells(specification, cells, warehouse))
+    return Selection(ingests, cells, terms, effects, split_cells(specification, cells, warehouse), tuple(ids))
 
 
 def cells_left_out(specification: CurriculumSpecification, warehouse: Warehouse, selection: Selection) -> int:
-    """Count the cells of the current ingests that ``primary_only`` leaves out.
+    """Count the cells of the ingests of a selection that ``primary_only`` leaves out.
 
     :param specification: The specification.
     :param warehouse: The warehouse.
-    :param selection: What it selects of the current ingests.
+    :param selection: What it selects; what became current since does not count.
     :return: Cells that the filter alone would select as well, before any cap.
     """
     if not specification.primary_only:
         return 0
-    ids = warehouse.ingests().filter("is_current")["ingest_id"].to_list()
-    every = selected_cells(specification.filter, ids, selection.terms)
+    every = selected_cells(specification.filter, list(selection.asked), selection.terms)
     kept = selection.total_cells + sum(effect.left_out for effect in selection.caps)
     return int(warehouse.query(count_cells(every)).item()) - kept
 

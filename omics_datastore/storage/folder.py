@@ -5,12 +5,14 @@ import os
 import shutil
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
 from omics_datastore.errors import InputError
+from omics_datastore.storage.folder_lock import folder_lock
 from omics_datastore.storage.layout import DROPS
+from omics_datastore.storage.lock import Lock
 from omics_datastore.storage.object_store import AlreadyExistsError, ObjectStore, StoredObject, check_object_key
 from omics_datastore.storage.scratch import ScratchFolder
 
@@ -190,6 +192,11 @@ class FolderStore(ObjectStore):
 
     def delete(self, key: str) -> None:
         self.path(key).unlink(missing_ok=True)
+
+    def lock(
+        self, name: str, *, shared: bool = False, wait_seconds: float | None = None
+    ) -> AbstractContextManager[Lock]:
+        return folder_lock(self._root, name, shared=shared, wait_seconds=wait_seconds)
 
     def delete_folder(self, prefix: str) -> None:
         removed = self.scratch_path("removed")

@@ -63,6 +63,11 @@ def specification_key(name: str) -> str:
     return f"{SPECIFICATIONS}{name}.yaml"
 
 
+def load_jobs_key(dataset: str) -> str:
+    """Return the key of the ids of the jobs that load a dataset into BigQuery now; hidden, and gone when they ended."""
+    return f".scratch/load_jobs/{dataset}.json"
+
+
 def ingest_folder(dataset: str, ingest_id: str) -> str:
     """Return the folder of an ingest's files, with a slash at its end."""
     return f"{INGEST}{dataset}/{ingest_id}/"

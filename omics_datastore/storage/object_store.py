@@ -16,6 +16,7 @@ from pathlib import Path, PurePosixPath
 
 from omics_datastore.errors import InputError
 from omics_datastore.storage.file_digest import file_sha256
+from omics_datastore.storage.lock import Lock
 
 _FILES_AT_ONCE = 8
 """Files of a folder that are sent or fetched side by side."""
@@ -227,6 +228,23 @@ class ObjectStore(ABC):
         :param prefix: ``""`` or a prefix that ends in ``/``.
         :return: Names without slashes.
         """
+
+    def lock(
+        self, name: str, *, shared: bool = False, wait_seconds: float | None = None
+    ) -> AbstractContextManager[Lock]:
+        """Hold a lock while a ``with`` block runs; the lock of a process that died is free.
+
+        Who waits to have it alone comes before those who want to share it later. No thread may take it twice.
+
+        :param name: One of :mod:`omics_datastore.storage.lock`.
+        :param shared: Whether others may share it; else it is held alone.
+        :param wait_seconds: How long to wait for others; without end by default.
+        :return: A context manager that yields the lock.
+        :raise StillLockedError: When the time is over.
+        """
+        from omics_datastore.storage.lease import lease
+
+        return lease(self, name, shared=shared, wait_seconds=wait_seconds)
 
     def delete_folder(self, prefix: str) -> None:
         """Delete all objects below a prefix; there may be none.

@@ -13,7 +13,8 @@ import uuid
 import weakref
 from pathlib import Path
 
-_FOLDER = ".scratch"
+SCRATCH = ".scratch"
+"""The folder of the scratch folders and of locks, below the root."""
 
 
 class ScratchFolder:
@@ -23,7 +24,7 @@ class ScratchFolder:
     """
 
     def __init__(self, root: Path) -> None:
-        parent = root / _FOLDER  # never removed: another process may be about to use it
+        parent = root / SCRATCH  # never removed: another process may be about to use it
         parent.mkdir(parents=True, exist_ok=True)
         _sweep(parent)
         lock, descriptor = _locked_file(parent)

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from datetime import datetime
 from typing import Any
 
@@ -16,6 +17,7 @@ from omics_datastore.query.compile import compile_sql
 from omics_datastore.query.totals import cell_totals, feature_totals
 from omics_datastore.schema.arrow import arrow_schema
 from omics_datastore.schema.tables import DATA_TABLES, INGEST_INFO
+from omics_datastore.storage.lock import WAREHOUSE, Lock, load_lock
 from omics_datastore.storage.object_store import ObjectStore
 from omics_datastore.warehouse.arrow_rows import conform
 from omics_datastore.warehouse.bigquery_address import BigQueryAddress
@@ -86,6 +88,13 @@ class BigQueryWarehouse(Warehouse):
         return self._address.uri
 
     def load(self, manifests: Sequence[IngestManifest], committed_at: datetime) -> LoadResult:
+        # Two loads that share an ingest but are not the same would both put its rows into the tables.
+        with ExitStack() as locks:
+            for dataset in sorted({manifest.dataset for manifest in manifests}):
+                locks.enter_context(self._store.lock(load_lock(dataset)))
+            return self._load(manifests, committed_at, locks.enter_context(self._store.lock(WAREHOUSE, shared=True)))
+
+    def _load(self, manifests: Sequence[IngestManifest], committed_at: datetime, lock: Lock) -> LoadResult:
         asked = {manifest.ingest_id: manifest for manifest in manifests}
         load = BigQueryLoad(self._jobs(), self._store, self._most_uris)
         ingests = self.ingests()
@@ -102,6 +111,7 @@ class BigQueryWarehouse(Warehouse):
             load.check_commit(new, when)
             load.check_files(missing)
             since = load.fill(missing) if missing else load.now()
+            lock.check()
             load.commit(new, when, ingests, since)
         committed = tuple(manifest.ingest_id for manifest in new)
         usage = self.usage()
@@ -115,10 +125,11 @@ class BigQueryWarehouse(Warehouse):
 
     def retire(self, datasets: Sequence[str], retired_at: datetime) -> tuple[str, ...]:
         load = BigQueryLoad(self._jobs(), self._store, self._most_uris)
-        since = load.now()
-        rows = retired_rows(self.ingests(), datasets, retired_at).to_pylist()
-        if rows:
-            load.retire(rows, since)
+        with self._store.lock(WAREHOUSE, shared=True):
+            since = load.now()
+            rows = retired_rows(self.ingests(), datasets, retired_at).to_pylist()
+            if rows:
+                load.retire(rows, since)
         return tuple(row["ingest_id"] for row in rows)
 
     def held_ingests(self) -> list[HeldIngest]:

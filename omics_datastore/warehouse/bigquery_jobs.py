@@ -4,6 +4,7 @@ import itertools
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -163,6 +164,21 @@ class BigQueryJobs:
         :return: The finished job, and whether this call submitted it.
         """
         return self.run_once(name, since, lambda job_id: self._begin(sql, parameters, job_id))
+
+    def settle(self, job_id: str) -> None:
+        """Wait until a job has ended, if it was ever submitted, however it ends.
+
+        :param job_id: Its id.
+        """
+        from google.api_core.exceptions import GoogleAPICallError, NotFound
+
+        with explained(self.address):
+            try:
+                job = self.client.get_job(job_id, location=self.address.location)
+            except NotFound:
+                return
+            with suppress(GoogleAPICallError):
+                job.result()
 
     def link(self, job: Any) -> str:
         """Return the page of a job in the Cloud console.

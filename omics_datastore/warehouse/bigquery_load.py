@@ -18,6 +18,7 @@ from omics_datastore.ingest.manifest import IngestFile, IngestManifest
 from omics_datastore.keys import digest
 from omics_datastore.schema.bigquery import bigquery_schema
 from omics_datastore.schema.tables import DATA_TABLES, INGEST_INFO, Table
+from omics_datastore.storage.layout import load_jobs_key
 from omics_datastore.storage.object_store import ObjectStore
 from omics_datastore.warehouse.bigquery_errors import first_line
 from omics_datastore.warehouse.bigquery_jobs import TRIES, BigQueryJobs, LostJobError, pause
@@ -56,6 +57,7 @@ class BigQueryLoad:
         self._most_uris = most_uris
         self.links: list[str] = []
         self.bytes_loaded = 0
+        self._noted: list[str] = []
 
     def check_files(self, manifests: Sequence[IngestManifest]) -> None:
         """Check that ingest files are what their manifests say, before anything is loaded.
@@ -91,6 +93,8 @@ class BigQueryLoad:
         :return: When the rows were counted last, by BigQuery's clock.
         :raise CorruptionError: When a table does not hold the rows that a manifest says.
         """
+        datasets = sorted({manifest.dataset for manifest in manifests})
+        self._wait_for_broken_off(datasets)
         held, since = self._held(manifests)
         for table in DATA_TABLES:
             for start in range(0, len(manifests), self._most_uris):
@@ -104,6 +108,8 @@ class BigQueryLoad:
                         f"the ingest file {self._store.uri(file.key)} gave {found} rows of {table.name}, not "
                         f"{file.rows}; delete it and run the ingest again."
                     )
+        for dataset in datasets:
+            self._store.delete(load_jobs_key(dataset))
         return since
 
     def commit(
@@ -159,6 +165,22 @@ class BigQueryLoad:
                 f"the ingest file {uri} does not match its SHA-256; run the ingest again, which mends it."
             )
 
+    def _wait_for_broken_off(self, datasets: Sequence[str]) -> None:
+        """Wait for jobs of loads that were killed: they may put rows into the tables that were not there when asked."""
+        for dataset in datasets:
+            try:
+                noted = json.loads(self._store.read(load_jobs_key(dataset)))
+            except FileNotFoundError:
+                continue
+            for job_id in noted:
+                self._jobs.settle(job_id)
+
+    def _note(self, manifests: Sequence[IngestManifest], job_id: str) -> None:
+        """Note a job before it is submitted, for whoever loads the datasets after this process was killed."""
+        self._noted.append(job_id)
+        for dataset in sorted({manifest.dataset for manifest in manifests}):
+            self._store.write(load_jobs_key(dataset), json.dumps(self._noted).encode())
+
     def _held(self, manifests: Sequence[IngestManifest]) -> tuple[Held, datetime]:
         held: Held = {table.name: {} for table in DATA_TABLES}
         ids = [manifest.ingest_id for manifest in manifests]
@@ -181,7 +203,7 @@ class BigQueryLoad:
                 self._jobs.statement_once(name, since, clear_statement(table.name), [ids_parameter(ids)])
             name = self._name("load", table.name, content)
             try:
-                job, submitted = self._run_load(table, files, name, since)
+                job, submitted = self._run_load(table, manifests, name, since)
             except LostJobError:
                 lost += 1
                 if lost == TRIES:
@@ -196,13 +218,19 @@ class BigQueryLoad:
             all_held, since = self._held(manifests)
             held = all_held[table.name]
 
-    def _run_load(self, table: Table, files: Sequence[IngestFile], name: str, since: datetime) -> tuple[Any, bool]:
+    def _run_load(
+        self, table: Table, manifests: Sequence[IngestManifest], name: str, since: datetime
+    ) -> tuple[Any, bool]:
         from google.api_core.exceptions import BadRequest, NotFound
 
+        files = [manifest.file(table.name) for manifest in manifests]
+
+        def begin(job_id: str) -> Any:
+            self._note(manifests, job_id)
+            return self._begin_load(table, files, job_id)
+
         try:
-            return self._jobs.run_once(
-                name, since, lambda job_id: self._begin_load(table, files, job_id), repeats=False
-            )
+            return self._jobs.run_once(name, since, begin, repeats=False)
         except (BadRequest, NotFound) as error:
             raise CorruptionError(
                 f"BigQuery did not load {len(files)} ingest files into {table.name}, the first of them "

@@ -70,7 +70,7 @@ def open_query(
             for table in used:
                 create_view(connection, table, tables, ingests)
             yield connection.sql(compile_sql(expression, "duckdb"))
-        except duckdb.IOException as error:
+        except (duckdb.IOException, OSError) as error:  # the latter from a reader of batches
             lost = missing_files(tables, used, ids)
             if not lost:
                 raise

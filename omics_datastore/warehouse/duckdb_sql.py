@@ -55,7 +55,7 @@ def run_sql(text: str, limit: int, tables: FolderTables, ingests: pl.DataFrame, 
                 connection.execute(_COO)
             _confine(connection, used, tables, ingests)
             return _rows(connection, statement, limit)
-        except duckdb.IOException as error:
+        except (duckdb.IOException, OSError) as error:  # the latter from a reader of batches
             lost = missing_files(tables, used, ingests["ingest_id"].to_list())
             if not lost:
                 raise

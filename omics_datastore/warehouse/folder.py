@@ -1,19 +1,22 @@
 """The warehouse of a laptop: a folder of Parquet files, queried by DuckDB, without a lock."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
+from typing import TypeVar
 
 import ibis.expr.types as ir
 import numpy as np
 import polars as pl
 import pyarrow.parquet as pq
 
+from omics_datastore.errors import CorruptionError
 from omics_datastore.ingest.manifest import IngestManifest
 from omics_datastore.schema.tables import CELL_INFO, DATA_TABLES, FEATURE_INFO, INGEST_INFO, RAW_COUNTS
 from omics_datastore.storage.folder import FolderStore
+from omics_datastore.storage.lock import WAREHOUSE
 from omics_datastore.warehouse.arrow_rows import conform
 from omics_datastore.warehouse.cell_request import not_in_the_warehouse, number_cells
 from omics_datastore.warehouse.counts_reader import count_nonzeros, read_cells
@@ -23,11 +26,13 @@ from omics_datastore.warehouse.folder_tables import FolderTables
 from omics_datastore.warehouse.ingest_rows import commit_time, mark_current, retired_rows
 from omics_datastore.warehouse.warehouse import CountsBatch, HeldIngest, LoadResult, SqlResult, Warehouse
 
+Result = TypeVar("Result")
+
 
 class FolderWarehouse(Warehouse):
     """Keep the four tables as Parquet files below ``warehouse/`` of a folder store.
 
-    Many processes may read while others load.
+    Many processes may read and load at once; none of them while ingests are purged.
 
     :param store: The store, which also holds the ingest files.
     :param memory_limit_bytes: Memory of DuckDB for one query; more goes to the temporary folder.
@@ -60,6 +65,10 @@ class FolderWarehouse(Warehouse):
         return self._store.root
 
     def load(self, manifests: Sequence[IngestManifest], committed_at: datetime) -> LoadResult:
+        with self._store.lock(WAREHOUSE, shared=True):
+            return self._load(manifests, committed_at)
+
+    def _load(self, manifests: Sequence[IngestManifest], committed_at: datetime) -> LoadResult:
         ingests = self.ingests()
         current = set(ingests.filter("is_current")["ingest_id"])
         asked = {manifest.ingest_id: manifest for manifest in manifests}
@@ -76,9 +85,10 @@ class FolderWarehouse(Warehouse):
         return LoadResult(committed, unchanged, {**rows, INGEST_INFO.name: len(new)})
 
     def retire(self, datasets: Sequence[str], retired_at: datetime) -> tuple[str, ...]:
-        rows = retired_rows(self.ingests(), datasets, retired_at)
-        if rows.num_rows:
-            self._tables.append(rows, rows["retired_at"][0].as_py())
+        with self._store.lock(WAREHOUSE, shared=True):
+            rows = retired_rows(self.ingests(), datasets, retired_at)
+            if rows.num_rows:
+                self._tables.append(rows, rows["retired_at"][0].as_py())
         return tuple(rows["ingest_id"].to_pylist())
 
     def held_ingests(self) -> list[HeldIngest]:
@@ -94,16 +104,44 @@ class FolderWarehouse(Warehouse):
         return mark_current(self._tables.committed_rows())
 
     def query(self, expression: ir.Table) -> pl.DataFrame:
-        with open_query(expression, self._tables, self.ingests(), self._limits()) as result:
-            return conform(result.to_arrow_table(), expression)
+        def run(ingests: pl.DataFrame) -> pl.DataFrame:
+            with open_query(expression, self._tables, ingests, self._limits()) as result:
+                return conform(result.to_arrow_table(), expression)
+
+        return self._of_what_is_there(run)
 
     def stream(self, expression: ir.Table, batch_rows: int) -> Iterator[pl.DataFrame]:
-        with open_query(expression, self._tables, self.ingests(), self._limits()) as result:
-            for batch in result.to_arrow_reader(batch_rows):
-                yield conform(batch, expression)
+        ingests, given = self.ingests(), False
+        while True:
+            try:
+                with open_query(expression, self._tables, ingests, self._limits()) as result:
+                    for batch in result.to_arrow_reader(batch_rows):
+                        given = True
+                        yield conform(batch, expression)
+                return
+            except CorruptionError:
+                before, ingests = ingests, self.ingests()
+                if given or not _some_purged(before, ingests):
+                    raise
 
     def sql(self, text: str, limit: int) -> SqlResult:
-        return run_sql(text, limit, self._tables, self.ingests(), self._limits())
+        return self._of_what_is_there(lambda ingests: run_sql(text, limit, self._tables, ingests, self._limits()))
+
+    def _of_what_is_there(self, read: Callable[[pl.DataFrame], Result]) -> Result:
+        """Read the committed ingests; again, when some were purged meanwhile.
+
+        :param read: Takes rows of ``ingest_info``.
+        :return: What it returns.
+        :raise CorruptionError: When a file of an ingest is missing that is still committed.
+        """
+        ingests = self.ingests()
+        while True:
+            try:
+                return read(ingests)
+            except CorruptionError:
+                before, ingests = ingests, self.ingests()
+                if not _some_purged(before, ingests):
+                    raise
 
     def count_totals(self, ingest_ids: Sequence[str]) -> pl.DataFrame:
         self.ingests()  # so that checksums are known
@@ -152,3 +190,7 @@ class FolderWarehouse(Warehouse):
         orphans = len(np.setxor1d(counted, described))
         feature_rows = pq.read_metadata(features).num_rows if features.exists() else 0
         return len(counted), nnz, len(described), distinct, orphans, feature_rows
+
+
+def _some_purged(before: pl.DataFrame, after: pl.DataFrame) -> bool:
+    return not set(before["ingest_id"]) <= set(after["ingest_id"])

@@ -2,68 +2,20 @@ import shutil
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from omics_datastore.curriculum.plan import plan_curriculum
 from omics_datastore.ingest.ingest_set import IngestSet
-from omics_datastore.ingest.manifest import IngestManifest
 from omics_datastore.purge import GRACE_SECONDS, find_leftovers, purge
 from omics_datastore.storage.documents import write_document
-from omics_datastore.storage.folder import FolderStore
-from omics_datastore.storage.layout import ingest_folder, ingest_manifest_key, ingest_set_key
-from omics_datastore.warehouse.folder import FolderWarehouse
-from tests.omics_datastore.curriculum.curriculum_world import specification
-from tests.omics_datastore.ingest_factory import MadeIngest, make_ingest
-
-LATER = time.time() + 7200
-"""More than the grace period after everything that a test does."""
-
-
-class Lifetime:
-    """A store in which ingests come and go, with their manifests, as the ingest leaves them."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        self.store = FolderStore(root)
-        self.warehouse = FolderWarehouse(self.store, threads=1)
-
-    def load(self, dataset: str = "lung", source: str = "a.h5ad", version: int = 1) -> MadeIngest:
-        made = make_ingest(self.store, dataset, source, version=version)
-        self.write_manifest(made.manifest)
-        ids = IngestSet(dataset=dataset, drop_digest="x", ingest_ids=[made.ingest_id])
-        write_document(self.store, ingest_set_key(dataset), ids)
-        self.warehouse.load([made.manifest], datetime.now(UTC))
-        return made
-
-    def write_manifest(self, manifest: IngestManifest) -> None:
-        write_document(self.store, ingest_manifest_key(manifest.dataset, manifest.ingest_id), manifest)
-
-    def leftovers(self, **options: Any) -> list[tuple[str, str]]:
-        found = find_leftovers(self.store, self.warehouse, **{"now": LATER, **options})
-        return [(item.reason, item.name) for item in found]
-
-    def purge(self, **options: Any) -> list[tuple[str, str]]:
-        found = find_leftovers(self.store, self.warehouse, **{"now": LATER, **options})
-        return [(i.reason, i.name) for i in purge(found, self.store, self.warehouse, **{"now": LATER, **options})]
-
-    def files(self) -> set[str]:
-        return {
-            path.relative_to(self.root).as_posix()
-            for path in self.root.rglob("*")
-            if path.is_file() and ".scratch" not in path.parts
-        }
+from omics_datastore.storage.layout import ingest_folder, ingest_set_key
+from tests.omics_datastore.ingest_factory import make_ingest
+from tests.omics_datastore.lifetime import LATER, Lifetime, open_lifetime
 
 
 @pytest.fixture
 def lifetime(tmp_path: Path) -> Lifetime:
-    return Lifetime(tmp_path / "nexus")
-
-
-def plan(lifetime: Lifetime) -> None:
-    asked = specification(obs_columns=["dataset"], metadata_extra_columns=[])
-    plan_curriculum(asked, 1, lifetime.warehouse, lifetime.store, bins_per_group=2)
+    return open_lifetime(tmp_path / "nexus")
 
 
 def test_current_ingests_and_sources_stay(lifetime: Lifetime) -> None:
@@ -97,7 +49,7 @@ def test_superseded_and_retired_ingests_go_with_all_their_files(lifetime: Lifeti
 
 def test_what_a_curriculum_pins_stays_until_the_curriculum_is_gone(lifetime: Lifetime) -> None:
     old = lifetime.load()
-    plan(lifetime)
+    lifetime.plan()
     lifetime.load(version=2)
     assert lifetime.purge() == []
     shutil.rmtree(lifetime.root / "extracts")
@@ -110,8 +62,8 @@ def test_a_plan_made_between_finding_and_deleting_is_respected(lifetime: Lifetim
     lifetime.load(version=2)
     found = find_leftovers(lifetime.store, lifetime.warehouse, now=LATER)
     assert [item.name for item in found] == [old.ingest_id]
-    planner = Lifetime(lifetime.root.with_name("before"))  # it read the warehouse before the second load
-    plan(planner)
+    planner = open_lifetime(lifetime.root.with_name("before"))  # it read the warehouse before the second load
+    planner.plan()
     shutil.copytree(planner.root / "extracts", lifetime.root / "extracts")
     assert purge(found, lifetime.store, lifetime.warehouse, now=LATER) == []
     assert old.ingest_id in lifetime.warehouse.ingests()["ingest_id"].to_list()
@@ -169,7 +121,7 @@ def test_orphans_go_unless_their_dataset_is_being_ingested(lifetime: Lifetime) -
 
 def test_plots_stay_as_long_as_their_curriculum(lifetime: Lifetime) -> None:
     lifetime.load()
-    plan(lifetime)
+    lifetime.plan()
     version = next((lifetime.root / "extracts").glob("*/v*"))
     partition = f"{version.parent.name}.{version.name}"
     for key in (f"curriculum/extract/{partition}", "curriculum/extract/not ours", "warehouse/snapshot"):
