@@ -105,7 +105,7 @@ def test_orphans_go_unless_their_dataset_is_being_ingested(lifetime: Lifetime) -
     uncommitted = make_ingest(lifetime.store, "heart")  # killed before its commit
     lifetime.write_manifest(uncommitted.manifest)
     for table in ("raw_counts", "cell_info"):
-        lifetime.warehouse._tables.add(uncommitted.manifest, table)
+        lifetime.warehouse._tables.add(uncommitted.manifest, table)  # type: ignore[attr-defined]
     lifetime.store.write("tasks/run/ingest/0000/config.yaml", b"x")
     assert lifetime.leftovers(busy_datasets={"blood", "heart"}) == []
     assert lifetime.leftovers(now=time.time()) == []

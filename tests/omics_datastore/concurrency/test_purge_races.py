@@ -137,7 +137,7 @@ def test_a_plan_sees_one_snapshot(tmp_path: Path) -> None:
     for source in ("a.h5ad", "b.h5ad"):
         folder.load(source=source)
     undisturbed = folder.plan("undisturbed")
-    warehouse = _Interrupted(folder.store, threads=1)
+    warehouse = _Interrupted(FolderStore(folder.store.root), threads=1)
     counting = Lifetime(folder.store, warehouse)
     counting.plan("counting")
     others: list[Callable[[], Any]] = [

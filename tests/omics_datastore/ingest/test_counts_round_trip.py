@@ -17,8 +17,8 @@ from omics_datastore.ingest.ingest_files import IngestFileWriter
 from omics_datastore.shuffle import shuffle_keys
 from tests.omics_datastore.ingest.ingest_run import DATASET, SMALL_GROUPS, IngestRun
 from tests.source_files import KINDS, Kind, Layout, make_source, sha256_tree
+from tests.source_strategies import LARGEST, layouts
 
-LARGEST = {"int32": 2**31 - 1, "int64": 2**31 - 1, "float64": 2**31 - 1, "float32": 2**24, "uint16": 65535, "bool": 1}
 TINY, SMALL, LARGE = 64, 2048, 2**28
 
 
@@ -28,23 +28,6 @@ def matrices(draw: st.DrawFn, largest: int) -> NDArray[np.int64]:
     value = st.sampled_from([0, 0, 0, 1, 2, 7, largest]).map(lambda count: min(count, largest))
     values = draw(st.lists(value, min_size=cells * features, max_size=cells * features))
     return np.array(values, np.int64).reshape(cells, features)
-
-
-@st.composite
-def layouts(draw: st.DrawFn) -> Layout:
-    kind = draw(st.sampled_from(KINDS))
-    shapes = st.sampled_from([None, (1000, 1), (1, 1000), (2, 3), (3, 1000)])
-    return Layout(
-        kind=kind,
-        dtype=draw(st.sampled_from(sorted(LARGEST))),
-        compression=draw(st.sampled_from([None, "gzip", "lzf"])),
-        shuffle=draw(st.booleans()),
-        chunks=draw(shapes) if kind == "dense" else draw(st.sampled_from([None, 1, 3, 7, 1000])),
-        index_dtype=draw(st.sampled_from(["int32", "int64"])),
-        disordered=draw(st.booleans()),
-        split=draw(st.booleans()),
-        zeros=draw(st.booleans()),
-    )
 
 
 @st.composite
