@@ -22,7 +22,7 @@ PYTHON312 ?= python3.12
 # The tests start hundreds of Python processes, which would compile every module of Nexus again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo gcp-demo sbom audit test lint types unit cellxgene test-cellxgene test-training test-faults test-browser fuzz test-crash soak pipelines docs site rates bench scale-demo images pins up clean
+.PHONY: demo gcp-demo sbom audit test lint types unit cellxgene test-cellxgene test-training test-faults test-concurrency test-browser fuzz test-crash soak pipelines docs site rates bench scale-demo images pins up clean
 .DELETE_ON_ERROR:
 
 demo: $(INSTALLED)
@@ -71,6 +71,10 @@ test-faults: $(INSTALLED) $(BIGQUERY)/.installed
 FUZZ_SECONDS ?= 1800
 fuzz: $(INSTALLED) .venvs/fuzz/.installed
 	.venvs/fuzz/bin/python -m tests.fuzz --seconds $(FUZZ_SECONDS)
+# Many processes at once, models of the commit protocol, round trips of any source: the long version. SCALE and PARTS.
+SCALE ?= 1
+test-concurrency: $(INSTALLED) $(BIGQUERY)/.installed
+	$(BIN)/python -m tests.omics_datastore.concurrency --scale $(SCALE) $(PARTS)
 
 # What an operator does, in Debian's Chromium (apt-get install chromium); pictures of it go to .screenshots/.
 test-browser: $(INSTALLED)

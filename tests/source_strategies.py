@@ -15,7 +15,8 @@ GENES = ("ENSG00000000001", "ENSG00000000002", "MT-CO1", "gène", "ключ", "a
 LARGEST_EXTRACTED = 2**24
 """The largest count that a shard holds exactly."""
 
-_TEXT = st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\0"), max_size=4)
+_TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=4)
+_SINGLE, _DOUBLE = st.floats(allow_infinity=False, width=32), st.floats(allow_infinity=False, width=64)
 _LABELS = st.one_of(st.none(), _TEXT, st.sampled_from(["T cell", "it's", 'a "b"', "β", "null", "nan", "True", "1"]))
 EXTRA = ("batch", "ключ . 'x'", "n", "score", "flag", "Größe")
 """Names of obs columns that no table has."""
@@ -112,6 +113,5 @@ def _integers(draw: st.DrawFn, cells: int) -> Any:
 
 @st.composite
 def _floats(draw: st.DrawFn, cells: int) -> Any:
-    width = draw(st.sampled_from([32, 64]))
-    numbers = st.floats(allow_infinity=False, width=width)
-    return np.array(draw(st.lists(numbers, min_size=cells, max_size=cells)), f"float{width}")
+    numbers, dtype = draw(st.sampled_from([(_SINGLE, "float32"), (_DOUBLE, "float64")]))
+    return np.array(draw(st.lists(numbers, min_size=cells, max_size=cells)), dtype)

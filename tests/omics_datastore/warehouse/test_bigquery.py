@@ -1,7 +1,9 @@
 """What BigQuery does beyond the contract: loads that are broken off and made again, limits, tables, errors."""
 
+import json
 import re
 import threading
+import uuid
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
@@ -17,6 +19,7 @@ from google.cloud import bigquery
 from omics_datastore.errors import InputError
 from omics_datastore.schema.bigquery import bigquery_schema
 from omics_datastore.schema.tables import INGEST_INFO, TABLES
+from omics_datastore.storage.layout import load_jobs_key
 from omics_datastore.warehouse.bigquery import BigQueryWarehouse
 from omics_datastore.warehouse.bigquery_address import BigQueryAddress, parse_address
 from omics_datastore.warehouse.open import open_warehouse
@@ -146,6 +149,25 @@ def test_two_processes_that_load_the_same_load_it_once(world: World) -> None:
         thread.join()
     assert failures == []
     assert visible(world.open()) == whole(*made)
+
+
+def test_a_load_waits_for_the_jobs_of_one_that_was_killed(world: World, client: bigquery.Client) -> None:
+    first = world.make(source="1")
+    broken, session = losing(world, 1)  # after the job that loads raw_counts
+    with pytest.raises(LostAnswerError):
+        broken.load([first.manifest], NOON)
+    noted = json.loads(world.store.read(load_jobs_key("lung")))
+    assert noted == [session.jobs[-1]]
+    many = "SELECT COUNT(*) FROM UNNEST(GENERATE_ARRAY(1, 9000)) AS a, UNNEST(GENERATE_ARRAY(1, 9000)) AS b WHERE a < b"
+    running = client.query(many, job_id=f"nexus_slow_{uuid.uuid4().hex}", location="EU")
+    never = f"nexus_load_raw_counts_{uuid.uuid4().hex}_0"
+    world.store.write(load_jobs_key("lung"), json.dumps([*noted, running.job_id, never]).encode())
+    again, session = losing(world, None)
+    again.load([first.manifest, world.make(source="2").manifest], NOON)
+    counted = client.get_job(session.jobs[0], location="EU")
+    assert client.get_job(running.job_id, location="EU").ended <= counted.created
+    assert visible(world.open()) == whole(first, world.make(source="2"))
+    assert world.store.stat(load_jobs_key("lung")) is None
 
 
 def test_tables_are_made_as_the_schema_says(world: World, client: bigquery.Client) -> None:
