@@ -9,7 +9,7 @@ from omics_datastore.curriculum.plan import plan_curriculum
 from omics_datastore.curriculum.plan_model import CurriculumPlan
 from omics_datastore.ingest.ingest_set import IngestSet
 from omics_datastore.ingest.manifest import IngestManifest
-from omics_datastore.purge import find_leftovers, purge
+from omics_datastore.purge import WAIT_SECONDS, find_leftovers, purge
 from omics_datastore.storage.documents import write_document
 from omics_datastore.storage.folder import FolderStore
 from omics_datastore.storage.layout import ingest_manifest_key, ingest_set_key
@@ -57,9 +57,11 @@ class Lifetime:
         found = find_leftovers(self.store, self.warehouse, **{"now": LATER, **options})
         return [(item.reason, item.name) for item in found]
 
-    def purge(self, **options: Any) -> list[tuple[str, str]]:
-        found = find_leftovers(self.store, self.warehouse, **{"now": LATER, **options})
-        return [(i.reason, i.name) for i in purge(found, self.store, self.warehouse, **{"now": LATER, **options})]
+    def purge(self, wait_seconds: float = WAIT_SECONDS, **options: Any) -> list[tuple[str, str]]:
+        looked = {"now": LATER, **options}
+        found = find_leftovers(self.store, self.warehouse, **looked)
+        gone = purge(found, self.store, self.warehouse, **looked, wait_seconds=wait_seconds)
+        return [(item.reason, item.name) for item in gone]
 
     def files(self) -> set[str]:
         return {

@@ -116,7 +116,7 @@ def _run_all(nexus: Path, notes: Path, work: dict[str, Work], plan: Plan, outcom
         ended, status = os.waitpid(-1, os.WNOHANG)
         if not ended:
             time.sleep(0.05)
-            if kills and chance.random() < 0.2:
+            if kills and chance.random() < 0.03:
                 os.kill(chance.choice(sorted(running)), signal.SIGKILL)
                 kills -= 1
             continue

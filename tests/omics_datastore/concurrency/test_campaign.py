@@ -10,7 +10,7 @@ _TOP = Path(__file__).parents[3]
 
 
 def test_processes_at_once(tmp_path: Path) -> None:
-    plan = {"loaders": 4, "builders": 2, "purgers": 2, "rounds": 3, "kills": 2}
+    plan = {"loaders": 2, "builders": 2, "purgers": 1, "rounds": 2, "kills": 1}
     command = [sys.executable, "-m", "tests.omics_datastore.concurrency.campaign", str(tmp_path), json.dumps(plan)]
     environment = {**os.environ, "PYTHONPATH": str(_TOP)}
     run = subprocess.run(command, capture_output=True, text=True, check=False, env=environment, cwd=_TOP)

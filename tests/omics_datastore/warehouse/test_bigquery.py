@@ -159,7 +159,7 @@ def test_a_load_waits_for_the_jobs_of_one_that_was_killed(world: World, client: 
     noted = json.loads(world.store.read(load_jobs_key("lung")))
     assert noted == [session.jobs[-1]]
     many = "SELECT COUNT(*) FROM UNNEST(GENERATE_ARRAY(1, 9000)) AS a, UNNEST(GENERATE_ARRAY(1, 9000)) AS b WHERE a < b"
-    running = client.query(many, job_id=f"nexus_slow_{uuid.uuid4().hex}", location="EU")
+    running = client.query(many, location="EU")
     never = f"nexus_load_raw_counts_{uuid.uuid4().hex}_0"
     world.store.write(load_jobs_key("lung"), json.dumps([*noted, running.job_id, never]).encode())
     again, session = losing(world, None)
