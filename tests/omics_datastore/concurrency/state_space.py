@@ -230,16 +230,17 @@ def _withdraw(durable: Durable, process: Process, number: int) -> Iterator[tuple
     if not files:
         places = tuple((table, ingest) for ingest in chosen for table in (*TABLES, "ingest files"))
         yield durable, process._replace(at=process.at + 1, memory=places)
-    elif read is None:
-        found = [rows for time, rows in durable.rows if time == files[0][0]]
-        yield durable, process._replace(memory=(chosen, files if found else files[1:], found[0] if found else None))
+        return
+    time = files[0][0]
+    kept = frozenset(row for row in files[0][1] if row[1] not in chosen)
+    following = process._replace(memory=(chosen, files[1:], None))
+    if read is None:
+        found = files[0] in durable.rows and kept != files[0][1]
+        yield durable, process._replace(memory=(chosen, files, True)) if found else following
+    elif kept and (time, kept) not in durable.rows:  # beside the file that it takes the place of
+        yield durable._replace(rows=durable.rows | {(time, kept)}), process
     else:
-        time = files[0][0]
-        kept = frozenset(row for row in read if row[1] not in chosen)
-        others = frozenset(file for file in durable.rows if file[0] != time)
-        changed = kept != read
-        rows = others | ({(time, kept)} if kept else set()) if changed else durable.rows
-        yield durable._replace(rows=frozenset(rows)), process._replace(memory=(chosen, files[1:], None))
+        yield durable._replace(rows=durable.rows - {files[0]}), following
 
 
 def _remove(durable: Durable, process: Process, number: int) -> Iterator[tuple[Durable, Process]]:

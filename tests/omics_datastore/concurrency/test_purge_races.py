@@ -18,6 +18,7 @@ from omics_datastore.errors import CorruptionError, InputError
 from omics_datastore.query.cells import count_by
 from omics_datastore.storage.folder import FolderStore
 from omics_datastore.storage.lock import WAREHOUSE
+from omics_datastore.warehouse import folder_loads
 from omics_datastore.warehouse.folder import FolderWarehouse
 from omics_datastore.warehouse.open import open_warehouse
 from omics_datastore.warehouse.parquet_layout import BULK_LOAD
@@ -191,21 +192,21 @@ def test_two_purges_of_different_sight(tmp_path: Path, monkeypatch: pytest.Monke
     beside = another(folder)
     begun: list[Meanwhile] = []
     tables = folder.warehouse._tables  # type: ignore[attr-defined]
-    withdraw, read_load = tables.withdraw, tables.read_load
+    withdraw, read = tables.withdraw, folder_loads._read
 
     def retire_and_purge() -> Any:
         beside.warehouse.retire(["blood"], datetime.now(UTC))
         return beside.purge()
 
-    def read_and_begin_another(path: Path) -> pl.DataFrame:
-        rows: pl.DataFrame = read_load(path)
+    def read_and_begin_another(path: Path) -> tuple[pl.DataFrame, folder_loads.Checksums]:
+        rows = read(path)
         if not begun:
             begun.append(Meanwhile(retire_and_purge))
             begun[0].waits()
         return rows
 
     def withdraw_beside_another(ingest_ids: list[str]) -> None:
-        monkeypatch.setattr(tables, "read_load", read_and_begin_another)
+        monkeypatch.setattr(folder_loads, "_read", read_and_begin_another)
         withdraw(ingest_ids)
 
     monkeypatch.setattr(tables, "withdraw", withdraw_beside_another)
