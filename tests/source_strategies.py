@@ -41,7 +41,7 @@ class DrawnSource:
         if column not in self.obs:
             return None
         value = self.obs[column].iloc[cell]
-        return None if value is pd.NA or value is None or (isinstance(value, float) and np.isnan(value)) else value
+        return None if pd.isna(value) else value  # a single-precision NaN is no float of Python
 
 
 @st.composite
