@@ -22,6 +22,7 @@ from omics_datastore.keys import parse_curriculum_partition, parse_ingest_id
 from omics_datastore.storage.documents import read_document
 from omics_datastore.storage.layout import (
     INGEST,
+    LOAD_JOBS,
     PLOTS,
     TASKS,
     ingest_folder,
@@ -39,6 +40,9 @@ Reason = Literal[
 GRACE_SECONDS = 3600.0
 WAIT_SECONDS = 60.0
 TASK_RECORD_SECONDS = 14 * 86_400.0
+
+_JOB_SECONDS = 24 * 3600.0
+"""BigQuery ends a job after six hours; what a dead load noted of its jobs is of no use then."""
 
 
 @dataclass(frozen=True)
@@ -135,6 +139,7 @@ def _purge_alone(
     lock: Lock,
 ) -> list[Leftover]:
     sweep_scratch(store)
+    _forget_jobs_of_dead_loads(store, store.now().timestamp() if now is None else now)
     again = find_leftovers(store, warehouse, grace_seconds=grace_seconds, busy_datasets=busy_datasets, now=now)
     chosen = [item for item in again if item.name in {other.name for other in leftovers}]
     hidden = [item.name for item in chosen if item.reason in ("superseded", "retired", "uncommitted rows")]
@@ -157,6 +162,12 @@ def sweep_scratch(store: ObjectStore) -> None:
     :param store: Object store.
     """
     store.scratch_path("purge")  # who asks for the first one sweeps
+
+
+def _forget_jobs_of_dead_loads(store: ObjectStore, now: float) -> None:
+    for entry in list(store.entries(LOAD_JOBS, hidden=True)):
+        if entry.modified < now - _JOB_SECONDS:
+            store.delete(entry.key)
 
 
 def delete_old_task_records(store: ObjectStore, limit: float) -> list[str]:

@@ -49,11 +49,6 @@ class FrameReader:
         self._compound = isinstance(node, h5py.Dataset)
         with refuse_damage(self.path):
             names = self._open_compound(file) if self._compound else self._open_group(file)
-        duplicated = sorted(name for name, times in Counter(names).items() if times > 1)
-        if duplicated:
-            raise RefusedSourceError(
-                "readable", f"{path} has two columns named {', '.join(duplicated[:5])}; rename one."
-            )
         self.columns = [name for name in names if name not in self.unreadable]
         check_rows(self.path, self.length, self.stored_bytes)
 
@@ -109,6 +104,11 @@ class FrameReader:
             raise RefusedSourceError("readable", f"{self.path} has no index; write the file with anndata.")
         self._index = text(index)
         names = [text(name) for name in node.attrs.get("column-order", [])]
+        duplicated = sorted(name for name, times in Counter(names).items() if times > 1)
+        if duplicated:  # looked at first: opening a column takes a millisecond
+            raise RefusedSourceError(
+                "readable", f"{self.path} has two columns named {', '.join(duplicated[:5])}; rename one."
+            )
         self.length = _length(node[self._index])
         if self.length < 0:
             self.unreadable[self._index] = _why_unreadable(node[self._index]) or "has parts of different lengths"

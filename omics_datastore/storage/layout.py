@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 INBOX = "inbox/"
+LOAD_JOBS = ".scratch/load_jobs/"
 FEATURE_SCHEMAS = "feature_schemas/"
 SPECIFICATIONS = "curricula/"
 MAPPINGS = "mappings/"
@@ -65,7 +66,7 @@ def specification_key(name: str) -> str:
 
 def load_jobs_key(dataset: str) -> str:
     """Return the key of the ids of the jobs that load a dataset into BigQuery now; hidden, and gone when they ended."""
-    return f".scratch/load_jobs/{dataset}.json"
+    return f"{LOAD_JOBS}{dataset}.json"
 
 
 def ingest_folder(dataset: str, ingest_id: str) -> str:

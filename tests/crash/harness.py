@@ -123,6 +123,7 @@ def _kill(
     at = f"step {step}" if step is not None else f"{1000 * (seconds or 0):.0f} ms"
     # It may have been faster than the clock, or have taken a step less than the undisturbed one.
     problems = [] if ended.status in (-9, 0) else [f"the killed process ended with {ended.status}"]
+    place.let_leases_end()
     following = _again if then == "again" else _abandoned
     came = in_child(lambda: following(place, operation, undisturbed), place.folder)
     problems += came.result if came.status == 0 else [f"what came then ended with {came.status}"]

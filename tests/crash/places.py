@@ -14,6 +14,7 @@ from omics_datastore.schema.tables import TABLES
 from omics_datastore.storage.cloud_storage import CloudStore
 from omics_datastore.storage.folder import FolderStore
 from omics_datastore.storage.object_store import ObjectStore
+from omics_datastore.storage.scratch import SCRATCH
 from omics_datastore.warehouse.folder import FolderWarehouse
 from omics_datastore.warehouse.open import open_warehouse
 from omics_datastore.warehouse.warehouse import Warehouse
@@ -62,6 +63,9 @@ class Place(ABC):
     @abstractmethod
     def tree(self) -> dict[str, str]:
         """Return the SHA-256 of everything that is stored by its name, and what dead processes left aside."""
+
+    def let_leases_end(self) -> None:  # noqa: B027 - the kernel ends most locks with their holder
+        """Do what time does to the locks of a process that was killed."""
 
     def close(self) -> None:  # noqa: B027 - most have nothing to free
         """Free what lies elsewhere."""
@@ -158,6 +162,9 @@ class CloudPlace(Place):
         keys = [entry.key for entry in store.entries("", hidden=True)]
         stored = {key: hashlib.sha256(store.read(key)).hexdigest() for key in keys}
         return stored | left_aside(self.folder / f"nexus-{os.getuid()}")
+
+    def let_leases_end(self) -> None:
+        self.store().delete_folder(f"{SCRATCH}/locks/")  # five minutes later whoever waits deletes them
 
     def close(self) -> None:
         self._kept.clear()

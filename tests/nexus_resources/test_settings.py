@@ -37,6 +37,7 @@ def test_every_field_has_its_variable() -> None:
         "cellxgene_seconds": "60.0",
         "read_seconds": "30.0",
         "read_memory_mb": "900",
+        "keep_run_days": "30.0",
     }
     assert set(values) == set(Settings.model_fields) - set(GcpSettings.model_fields)
     settings = read_settings({f"NEXUS_{name.upper()}": value for name, value in values.items()})

@@ -98,4 +98,4 @@ def test_of_settings_that_are_wrong(nexus: Nexus, monkeypatch: pytest.MonkeyPatc
 def test_a_terminal_is_not_steered(nexus: Nexus, tmp_path: Path) -> None:
     name = "a\x1b[2J\u202eb"
     outcome = nexus("ingest", tmp_path / f"{name}.h5ad")
-    assert "\\u001b[2J\\u202e" in outcome.sentence()
+    assert "\\x1b[2J\\u202e" in outcome.sentence()
