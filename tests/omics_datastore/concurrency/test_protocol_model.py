@@ -6,7 +6,7 @@ from hypothesis.stateful import run_state_machine_as_test
 from tests.omics_datastore.concurrency.protocol_model import FolderProtocol
 
 SHORT = settings(
-    max_examples=6,
+    max_examples=4,
     stateful_step_count=15,
     derandomize=True,
     database=None,
