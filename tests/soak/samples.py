@@ -12,11 +12,11 @@ import psutil
 from tests.soak.load import command_of, processes_of
 
 SERVERS = {
-    "web server": "dagster-webserver",
-    "its code server": "dagster api grpc --lazy-load-user-code",
+    "web server": "nexus_assets.web_server",
+    "code server": "dagster api grpc --socket",
     "daemon": "dagster-daemon",
 }
-"""The processes that live as long as ``nexus up``. The code server of the daemon is another one every minute."""
+"""The processes that live as long as ``nexus up``."""
 WARM_UP = 0.25
 """Share of the time that a soak is given to settle, before slopes are taken."""
 
@@ -29,14 +29,17 @@ def sample(root: Path, instance: dg.DagsterInstance, started: float) -> dict[str
     :param started: ``time.monotonic()`` of the beginning.
     :return: ``minutes``, ``processes``; for each server ``… MiB`` (resident) and ``… handles``; ``SQLite MiB``
         (without ticks, of which a day is kept), ``ticks MiB``, ``files``, ``stored MiB``, ``runs``.
+    :raise RuntimeError: When a server is not there.
     """
     found: dict[str, float] = {"minutes": (time.monotonic() - started) / 60}
     processes = [(process, " ".join(command_of(process))) for process in processes_of(root)]
     found["processes"] = len(processes)
     for name, words in SERVERS.items():
         oldest = min((item for item in processes if words in item[1]), key=lambda item: _began(item[0]), default=None)
-        found[f"{name} MiB"] = oldest[0].memory_info().rss / 2**20 if oldest else 0.0
-        found[f"{name} handles"] = oldest[0].num_fds() if oldest else 0
+        if oldest is None:
+            raise RuntimeError(f"nexus up has no {name}: no process of {root} is called {words!r}")
+        found[f"{name} MiB"] = oldest[0].memory_info().rss / 2**20
+        found[f"{name} handles"] = oldest[0].num_fds()
     sizes: dict[Path, int] = {}
     for path in root.rglob("*"):
         try:
