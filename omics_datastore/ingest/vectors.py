@@ -100,7 +100,8 @@ class VectorReader:
             if stored.filter_mask == 0 and index < count:
                 offsets[index], sizes[index] = stored.byte_offset, stored.size
 
-        self._dataset.id.chunk_iter(note)
+        with refuse_damage(f"the list of chunks of {self.name}"):
+            self._dataset.id.chunk_iter(note)
         return offsets, sizes
 
     def _read_chunks(self, start: int, stop: int) -> NDArray[Any]:

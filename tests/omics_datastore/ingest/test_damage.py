@@ -121,6 +121,16 @@ def test_flipped_bit_in_a_chunk(run: IngestRun, kind: Kind, shuffle: bool) -> No
     assert not (run.root / "ingest").exists()
 
 
+def test_flipped_bit_in_the_place_of_a_chunk(run: IngestRun) -> None:
+    make_source(run.source, np.random.default_rng(0).poisson(1, (200, 40)), Layout("csr"))
+    with h5py.File(run.source) as file:
+        place = file["X/indptr"].id.get_chunk_info(0).byte_offset.to_bytes(8, "little")
+    content = run.source.read_bytes()
+    assert content.count(place) == 1
+    run.source.write_bytes(content.replace(place, (2**64 - 256).to_bytes(8, "little")))
+    assert run.refusal("readable").startswith("the list of chunks of /X/indptr is damaged (")
+
+
 def test_flipped_bit_in_a_column_of_obs(run: IngestRun) -> None:
     obs = pd.DataFrame({"depth": np.random.default_rng(0).random(4000)}, index=[str(n) for n in range(4000)])
     make_source(run.source, np.ones((4000, 2)), obs=obs)
