@@ -81,4 +81,5 @@ def _left(root: Path) -> list[str]:
     purge(find_leftovers(store, warehouse, now=later), store, warehouse, now=later)
     problems = [f"a purge leaves {item.name}" for item in find_leftovers(store, warehouse, now=later)]
     store.scratch_path("sweep")
-    return problems + [f"{name} is left" for name in left_aside(root)]
+    # A file that is locked stays, for somebody may be about to lock it; the sweep takes those that nobody holds.
+    return problems + [f"{name} is left" for name in left_aside(root) if not name.endswith(".lock")]
