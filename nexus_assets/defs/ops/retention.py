@@ -1,16 +1,11 @@
 """The job that keeps the history bounded: old runs with their events and logs, old records of pipeline tasks."""
 
-import time
-
 import dagster as dg
 from pydantic import Field
 
-from nexus_assets.policy import REQUESTED_BY
 from nexus_assets.run_history import forget_old_runs, gone_versions
 from nexus_resources.settings import read_settings
 from nexus_resources.stores import StoreResource
-
-_STATUS = dg.DefaultScheduleStatus.RUNNING if read_settings().sensors == "on" else dg.DefaultScheduleStatus.STOPPED
 
 
 class RetentionConfig(dg.Config):
@@ -32,7 +27,7 @@ def forget_old_history(context: dg.OpExecutionContext, config: RetentionConfig, 
     if config.keep_days:
         objects = store.open()
         runs = forget_old_runs(context.instance, config.keep_days, gone=gone_versions(context.instance, objects))
-        records = delete_old_task_records(objects, time.time() - config.keep_days * 86_400)
+        records = delete_old_task_records(objects, objects.now().timestamp() - config.keep_days * 86_400)
     context.log.info(f"{len(runs)} old runs and the records of {len(records)} were forgotten.")
     context.add_output_metadata({"runs": len(runs), "task_records": len(records), "keep_days": config.keep_days})
 
@@ -45,17 +40,3 @@ def forget_old_history(context: dg.OpExecutionContext, config: RetentionConfig, 
 def retention_job() -> None:
     """Keep the history bounded."""
     forget_old_history()
-
-
-@dg.schedule(
-    job=retention_job,
-    cron_schedule="0 4 * * *",
-    execution_timezone="UTC",
-    default_status=_STATUS,
-    description="Forget old runs every night.",
-)
-def nightly_retention(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
-    """Ask for it."""
-    return dg.RunRequest(
-        run_key=f"{context.scheduled_execution_time:%Y-%m-%d}", tags={REQUESTED_BY: "nightly_retention"}
-    )

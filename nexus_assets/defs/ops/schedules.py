@@ -1,10 +1,12 @@
-"""The schedules: a snapshot every night, the curricula that ask for it every week."""
+"""The schedules: a snapshot and old runs forgotten every night, the curricula that ask for it every week."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import dagster as dg
 
 from nexus_assets.defs.ops.jobs import build_curriculum, refresh_snapshot
+from nexus_assets.defs.ops.retention import retention_job
 from nexus_assets.partitions import CURRICULA, add_partition
 from nexus_assets.policy import REQUESTED_BY
 from nexus_assets.run_lookup import unfinished_run
@@ -16,18 +18,25 @@ from omics_datastore.keys import make_curriculum_partition
 _STATUS = dg.DefaultScheduleStatus.RUNNING if read_settings().sensors == "on" else dg.DefaultScheduleStatus.STOPPED
 
 
-@dg.schedule(
-    job=refresh_snapshot,
-    cron_schedule="0 3 * * *",
-    execution_timezone="UTC",
-    default_status=_STATUS,
-    description="Sum up the warehouse every night.",
-)
-def nightly_snapshot(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
-    """Ask for the snapshot."""
-    return dg.RunRequest(
-        run_key=f"{context.scheduled_execution_time:%Y-%m-%d}", tags={REQUESTED_BY: "nightly_snapshot"}
+def _nightly(name: str, job: Any, hour: int, says: str) -> dg.ScheduleDefinition:
+    """Return a schedule that starts a job every night, once."""
+
+    @dg.schedule(
+        name=name,
+        job=job,
+        cron_schedule=f"0 {hour} * * *",
+        execution_timezone="UTC",
+        default_status=_STATUS,
+        description=says,
     )
+    def nightly(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
+        return dg.RunRequest(run_key=f"{context.scheduled_execution_time:%Y-%m-%d}", tags={REQUESTED_BY: name})
+
+    return nightly
+
+
+nightly_snapshot = _nightly("nightly_snapshot", refresh_snapshot, 3, "Sum up the warehouse every night.")
+nightly_retention = _nightly("nightly_retention", retention_job, 4, "Forget old runs every night.")
 
 
 @dg.schedule(
