@@ -7,16 +7,12 @@ specification over all of them, and says what it took. It fails when a run did.
 
 import argparse
 import json
-import os
 import resource
-import signal
-import socket
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +23,7 @@ from nexus_assets.batches import RANGE_START
 from nexus_assets.cli.session import INSTANCE_YAML
 from omics_datastore.schema.tables import TABLES
 from tests.deploy.postgres_server import DATABASE, USER, Postgres, running_postgres
+from tests.running_nexus import nexus_up
 from tests.source_files import make_source
 
 CELLS, GENES = 20, 60
@@ -73,7 +70,7 @@ def measure(root: Path, datasets: int, postgres: Postgres | None) -> dict[str, A
         storage = _STORAGE.format(user=USER, password=postgres.password, port=postgres.port, database=DATABASE)
     (home / "dagster.yaml").write_text(INSTANCE_YAML + storage)
     make_files(root / "made", datasets)
-    with _nexus_up(root), dg.DagsterInstance.from_config(str(home)) as instance:
+    with nexus_up(root, quiet_seconds="2"), dg.DagsterInstance.from_config(str(home)) as instance:
         started = time.monotonic()
         (root / "made").rename(root / "new")
         for file in (root / "new").iterdir():
@@ -115,23 +112,6 @@ def make_files(folder: Path, datasets: int) -> None:
     random = np.random.default_rng(0)
     for number in range(datasets):
         make_source(folder / f"dataset-{number:05d}.h5ad", random.integers(0, 5, (CELLS, GENES)))
-
-
-@contextmanager
-def _nexus_up(root: Path) -> Iterator[None]:
-    settings = {name: value for name, value in os.environ.items() if not name.startswith(("NEXUS_", "DAGSTER_"))}
-    settings |= {"NEXUS_ROOT": str(root), "NEXUS_QUIET_SECONDS": "2"}
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [str(Path(sys.executable).with_name("nexus")), "up", "--port", str(port)]
-    with subprocess.Popen(command, env=settings, stderr=subprocess.PIPE, text=True) as up:
-        try:
-            _check(up.stderr is not None and "http://" in up.stderr.readline(), "nexus up did not start")
-            yield
-        finally:
-            up.send_signal(signal.SIGINT)
-            up.wait(120)
 
 
 def _ingested(instance: dg.DagsterInstance) -> int:

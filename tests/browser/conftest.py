@@ -3,18 +3,15 @@
 Chromium is Debian's own package; ``make test-browser`` says so when it is missing. Screenshots go to ``.screenshots/``.
 """
 
-import os
 import shutil
-import signal
-import socket
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect, sync_playwright
+
+from tests.running_nexus import nexus_up
 
 SCREENSHOTS = Path(__file__).parents[2] / ".screenshots"
 _SWITCHES = (
@@ -59,23 +56,10 @@ def chromium() -> str:
 @pytest.fixture(scope="module")
 def site(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     root = tmp_path_factory.mktemp("browser") / "nexus-data"
-    settings = {name: value for name, value in os.environ.items() if not name.startswith(("NEXUS_", "DAGSTER_"))}
-    settings |= {"NEXUS_ROOT": str(root), "NEXUS_QUIET_SECONDS": "1"}
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [str(Path(sys.executable).with_name("nexus")), "up", "--port", str(port)]
-    with subprocess.Popen(command, env=settings, stderr=subprocess.PIPE, text=True) as up:
-        try:
-            assert up.stderr is not None
-            assert f"http://127.0.0.1:{port}" in up.stderr.readline()
-            with sync_playwright() as playwright:
-                browser = playwright.chromium.launch(executable_path=chromium, args=list(_SWITCHES))
-                page = browser.new_page(viewport={"width": 1600, "height": 950})
-                page.set_default_timeout(_PATIENCE)
-                expect.set_options(timeout=_PATIENCE)
-                yield Site(root, f"http://127.0.0.1:{port}", page)
-                browser.close()
-        finally:
-            up.send_signal(signal.SIGINT)
-            up.wait(60)
+    with nexus_up(root, quiet_seconds="1") as address, sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=list(_SWITCHES))
+        page = browser.new_page(viewport={"width": 1600, "height": 950})
+        page.set_default_timeout(_PATIENCE)
+        expect.set_options(timeout=_PATIENCE)
+        yield Site(root, address, page)
+        browser.close()
